@@ -1,0 +1,19 @@
+//! The vocabulary of the agent: plain values without I/O, clocks or threads.
+//!
+//! Every other crate speaks in these words; their meaning is fixed in `ARCHITECTURE.md`.
+
+pub mod alert;
+pub mod occurrence;
+pub mod sample;
+pub mod score;
+pub mod series;
+pub mod time;
+pub mod window;
+
+pub use alert::{Alert, AlertState, Severity};
+pub use occurrence::{Occurrence, RejectReason};
+pub use sample::{Payload, Record, Rejected, Sample};
+pub use score::{Parts, RowStatus, ScoreRow};
+pub use series::{SeriesKey, SeriesKeyError};
+pub use time::{DurationMs, ParseTimestampError, Timestamp};
+pub use window::{Aggregate, Bucket, Kind};

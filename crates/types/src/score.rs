@@ -1,0 +1,55 @@
+//! Scores on the one fixed scale: 1 is the boundary of a warning, 2 of a critical alert.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{SeriesKey, Timestamp};
+
+/// What a score is made of, each part on the score scale (1 is where this part alone would warn).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Parts {
+    /// Reconstruction error against the series' own past.
+    pub reconstruction: f64,
+    /// Distance of the critic's value from its centre, against the series' own past.
+    pub critic: f64,
+    /// How far outside everything seen so far.
+    pub range: f64,
+    /// How far outside what this time of day has shown.
+    pub envelope: f64,
+}
+
+/// Whether a row can still change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowStatus {
+    /// Never changes.
+    Final,
+    /// Not scored yet when the input ended.
+    Pending,
+}
+
+/// One row of `--scores`: one bucket of one series.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoreRow {
+    /// Start of the bucket.
+    pub timestamp: Timestamp,
+    /// The series.
+    pub series: SeriesKey,
+    /// Value of the bucket; absent when it was filled in.
+    pub value: Option<f64>,
+    /// What the nets expected, in data units.
+    pub expected: Option<f64>,
+    /// How far from normal.
+    pub score: Option<f64>,
+    /// The score after the refractory and rarity rules: what alerts open on.
+    pub peak: Option<f64>,
+    /// The raw combined error, in data units, at which the score is 1.
+    pub threshold: Option<f64>,
+    /// In [0, 1]; 0 for a bucket that will never be scored.
+    pub confidence: f64,
+    /// Final or pending.
+    pub status: RowStatus,
+    /// Event time at which the score existed; absent while pending.
+    pub available_at: Option<Timestamp>,
+    /// Id of the alert that was open at `available_at`.
+    pub alert: Option<String>,
+}
