@@ -64,7 +64,10 @@ impl Timestamp {
         }
         let naive: jiff::civil::DateTime = text.parse().map_err(|_| err())?;
         let zone = zone.cloned().unwrap_or(jiff::tz::TimeZone::UTC);
-        let zoned = zone.to_ambiguous_zoned(naive).compatible().map_err(|_| err())?;
+        let zoned = zone
+            .to_ambiguous_zoned_datetime(naive)
+            .compatible()
+            .map_err(|_| err())?;
         Ok(Self::from_millis(zoned.timestamp().as_millisecond()))
     }
 }
