@@ -12,7 +12,7 @@ pub mod window;
 
 pub use alert::{Alert, AlertState, Severity};
 pub use occurrence::{Occurrence, RejectReason};
-pub use sample::{Payload, Record, Rejected, Sample};
+pub use sample::{Control, ControlKind, Payload, Record, Rejected, Sample};
 pub use score::{Parts, RowStatus, ScoreRow};
 pub use series::{SeriesKey, SeriesKeyError};
 pub use time::{DurationMs, ParseTimestampError, Timestamp};

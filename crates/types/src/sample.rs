@@ -43,3 +43,24 @@ pub struct Rejected {
     /// One line for a person: what was wrong where.
     pub detail: String,
 }
+
+/// Whatever acts on a task and is no record of its partition, stamped with the offset it took effect at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Control {
+    /// It took effect after every record below this offset and before the record at it.
+    pub offset: i64,
+    /// What it does.
+    pub kind: ControlKind,
+}
+
+/// The kinds of control records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ControlKind {
+    /// Open buckets that end by `until` close although their series has gone quiet.
+    IdleClose {
+        /// Event time up to which the edge has waited.
+        until: Timestamp,
+    },
+    /// The re-read of the past is over: alerts are emitted from here on.
+    Live,
+}
