@@ -3,7 +3,15 @@
 //! [`normalise`] and [`manifest`] are shared with training, so that training and serving cannot drift apart.
 
 pub mod backend;
+pub mod bundle;
+pub mod causal;
+pub mod companions;
 pub mod manifest;
 pub mod normalise;
+#[cfg(feature = "onnx")]
+pub mod onnx;
+#[cfg(feature = "onnx")]
+pub mod runtime;
+pub mod tail;
 
 pub use backend::{Backend, BackendError, WindowOutput};

@@ -1,0 +1,171 @@
+//! Channels that need no net and see what a window of 100 buckets cannot: the range ever seen, and the time of day.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+use types::{DurationMs, Timestamp};
+
+const DAY_MS: DurationMs = 86_400_000;
+/// Finest resolution of the envelope: 5 minutes, so that memory does not grow with the rate of a series.
+const SLOTS_PER_DAY_MAX: i64 = 288;
+
+/// Smallest and largest value so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SeenRange {
+    bounds: Option<(f64, f64)>,
+    count: u64,
+}
+
+impl SeenRange {
+    /// Values before the flag means anything.
+    const COUNT_MIN: u64 = 100;
+
+    /// Whether `value` leaves everything seen before by more than `tolerance` of that range.
+    #[must_use]
+    pub fn is_new(&self, value: f64, tolerance: f64) -> bool {
+        let Some((min, max)) = self.bounds.filter(|_| self.count >= Self::COUNT_MIN) else {
+            return false;
+        };
+        let slack = tolerance * (max - min);
+        value > max + slack || value < min - slack
+    }
+
+    /// Takes `value` in.
+    pub fn push(&mut self, value: f64) {
+        let (min, max) = self.bounds.unwrap_or((value, value));
+        self.bounds = Some((min.min(value), max.max(value)));
+        self.count += 1;
+    }
+}
+
+/// Smallest and largest value of each time of day over the last days.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DayEnvelope {
+    /// Consecutive slots, newest last; `None` where nothing was seen.
+    slots: VecDeque<Option<(f32, f32)>>,
+    /// Number of the newest slot on the epoch grid.
+    newest: i64,
+    interval: DurationMs,
+}
+
+impl DayEnvelope {
+    /// Days looked back.
+    pub const DAYS: i64 = 7;
+    /// Slots on either side of the same time of day that count as the same.
+    pub const SLACK: i64 = 6;
+
+    /// How far `value` lies outside the same time of day (± [`Self::SLACK`] slots) of the last [`Self::DAYS`] days, in
+    /// data units; `None` before a whole day was seen, or where a day has too few buckets to have a shape.
+    #[must_use]
+    pub fn excess(&self, time: Timestamp, interval: DurationMs, value: f64) -> Option<f64> {
+        let per_day = slots_per_day(interval)?;
+        if self.interval != interval || (self.slots.len() as i64) < per_day {
+            return None;
+        }
+        let now = slot_of(time, per_day);
+        let mut bounds: Option<(f32, f32)> = None;
+        for day in 1..=Self::DAYS {
+            for slot in now - day * per_day - Self::SLACK..=now - day * per_day + Self::SLACK {
+                if let Some((low, high)) = self.get(slot) {
+                    let (min, max) = bounds.unwrap_or((low, high));
+                    bounds = Some((min.min(low), max.max(high)));
+                }
+            }
+        }
+        let (min, max) = bounds?;
+        Some((value - f64::from(max)).max(f64::from(min) - value).max(0.0))
+    }
+
+    /// Takes `value` in. Times must not go back.
+    pub fn push(&mut self, time: Timestamp, interval: DurationMs, value: f64) {
+        let Some(per_day) = slots_per_day(interval) else {
+            return;
+        };
+        let now = slot_of(time, per_day);
+        let keep = Self::DAYS * per_day + Self::SLACK + 1;
+        if self.interval != interval || self.slots.is_empty() || now - self.newest > keep {
+            self.slots.clear();
+            self.slots.push_back(None);
+            (self.interval, self.newest) = (interval, now);
+        }
+        while self.newest < now {
+            self.slots.push_back(None);
+            self.newest += 1;
+        }
+        while self.slots.len() as i64 > keep {
+            self.slots.pop_front();
+        }
+        let value = value as f32;
+        if let Some(last) = self.slots.back_mut() {
+            let (min, max) = last.unwrap_or((value, value));
+            *last = Some((min.min(value), max.max(value)));
+        }
+    }
+
+    fn get(&self, slot: i64) -> Option<(f32, f32)> {
+        let back = self
+            .newest
+            .checked_sub(slot)
+            .and_then(|b| usize::try_from(b).ok())?;
+        let at = self.slots.len().checked_sub(back + 1)?;
+        self.slots[at]
+    }
+}
+
+/// Slots a day for a series of this interval; `None` where the slack would cover the whole day.
+fn slots_per_day(interval: DurationMs) -> Option<i64> {
+    let slots = (DAY_MS / interval.max(1)).min(SLOTS_PER_DAY_MAX);
+    (slots > 2 * DayEnvelope::SLACK).then_some(slots)
+}
+
+fn slot_of(time: Timestamp, per_day: i64) -> i64 {
+    time.millis().div_euclid(DAY_MS / per_day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_range_needs_a_past_and_a_margin() {
+        let mut range = SeenRange::default();
+        for i in 0..100 {
+            assert!(!range.is_new(1e9, 0.05));
+            range.push(f64::from(i % 11));
+        }
+        assert!(!range.is_new(10.4, 0.05));
+        assert!(range.is_new(10.6, 0.05));
+        assert!(range.is_new(-0.6, 0.05));
+    }
+
+    #[test]
+    fn the_envelope_knows_the_time_of_day() {
+        let interval = 300_000;
+        let mut envelope = DayEnvelope::default();
+        let value = |i: i64| if (i % 288) < 144 { 10.0 } else { 50.0 };
+        for i in 0..288 * 3 {
+            let t = Timestamp::from_millis(i * interval);
+            if i < 288 {
+                assert_eq!(envelope.excess(t, interval, 99.0), None);
+            } else {
+                assert_eq!(envelope.excess(t, interval, value(i)), Some(0.0));
+            }
+            envelope.push(t, interval, value(i));
+        }
+        let night = Timestamp::from_millis((288 * 3 + 72) * interval);
+        assert_eq!(envelope.excess(night, interval, 50.0), Some(40.0));
+        assert_eq!(envelope.excess(night, interval, 5.0), Some(5.0));
+        assert!(envelope.slots.len() <= 7 * 288 + 7);
+    }
+
+    #[test]
+    fn a_daily_series_has_no_envelope() {
+        let mut envelope = DayEnvelope::default();
+        for i in 0..50 {
+            let t = Timestamp::from_millis(i * DAY_MS);
+            assert_eq!(envelope.excess(t, DAY_MS, 1.0), None);
+            envelope.push(t, DAY_MS, 1.0);
+        }
+        assert!(envelope.slots.is_empty());
+    }
+}
