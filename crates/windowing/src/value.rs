@@ -14,7 +14,7 @@ pub(crate) fn aggregate(how: Aggregate, samples: &[Point]) -> f64 {
         Aggregate::Sum => values.sum(),
         Aggregate::Max => values.fold(f64::NEG_INFINITY, f64::max),
         Aggregate::Min => values.fold(f64::INFINITY, f64::min),
-        Aggregate::Last => values.last().unwrap_or(0.0),
+        Aggregate::Last => samples.last().map_or(0.0, |&(_, value)| value),
     })
 }
 
