@@ -1,5 +1,7 @@
 //! Generated sequences through the crate and through the naive model, step by step.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 mod model;
 
 use model::{Model, Row};

@@ -1,5 +1,7 @@
 //! Each rule of the crate on a case that a person can follow.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use types::{Aggregate, Kind, Occurrence, RejectReason, Timestamp};
 use windowing::{Closed, INFERENCE_TIMES, MAX_WINDOW, SeriesWindow, SpecError, WindowSpec};
 
@@ -11,11 +13,15 @@ fn spec() -> WindowSpec {
     }
 }
 
+/// The same, changed.
+fn with(change: impl FnOnce(&mut WindowSpec)) -> WindowSpec {
+    let mut spec = spec();
+    change(&mut spec);
+    spec
+}
+
 fn counter() -> WindowSpec {
-    WindowSpec {
-        kind: Kind::Counter,
-        ..spec()
-    }
+    with(|s| s.kind = Kind::Counter)
 }
 
 fn at(seconds: i64) -> Timestamp {
@@ -72,10 +78,7 @@ impl Fixture {
 
 #[test]
 fn a_bucket_closes_when_event_time_reaches_its_end_plus_lateness() {
-    let mut f = Fixture::new(WindowSpec {
-        lateness: 5_000,
-        ..spec()
-    });
+    let mut f = Fixture::new(with(|s| s.lateness = 5_000));
     assert_eq!(f.sample(0, 1.0), []);
     assert_eq!(f.sample(14, 3.0), []);
     assert_eq!(f.sample(9, 5.0), []);
@@ -96,10 +99,7 @@ fn the_grid_goes_on_before_1970() {
 
 #[test]
 fn a_rejected_sample_changes_nothing() {
-    let mut f = Fixture::new(WindowSpec {
-        max_samples_per_bucket: 2,
-        ..spec()
-    });
+    let mut f = Fixture::new(with(|s| s.max_samples_per_bucket = 2));
     f.sample(0, 1.0);
     f.sample(10, 1.0);
     f.sample(11, 1.0);
@@ -139,7 +139,7 @@ fn every_aggregate() {
         (Aggregate::Min, 1.0),
         (Aggregate::Last, 2.0),
     ] {
-        let mut f = Fixture::new(WindowSpec { aggregate, ..spec() });
+        let mut f = Fixture::new(with(|s| s.aggregate = aggregate));
         f.sample(9, 2.0);
         f.sample(1, 1.0);
         f.sample(5, 6.0);
@@ -189,10 +189,7 @@ fn a_longer_gap_starts_the_window_anew() {
 
 #[test]
 fn a_late_comer_can_still_shorten_a_gap() {
-    let mut f = Fixture::new(WindowSpec {
-        lateness: 20_000,
-        ..spec()
-    });
+    let mut f = Fixture::new(with(|s| s.lateness = 20_000));
     f.sample(0, 1.0);
     // Four empty buckets so far: too many, but 30 and 40 are open, and nothing is certain.
     assert_eq!(f.sample(50, 2.0), [(0, 1.0, false, 50)]);
@@ -256,10 +253,7 @@ fn an_idle_close_invents_nothing() {
 
 #[test]
 fn an_idle_close_keeps_lateness() {
-    let mut f = Fixture::new(WindowSpec {
-        lateness: 5_000,
-        ..spec()
-    });
+    let mut f = Fixture::new(with(|s| s.lateness = 5_000));
     f.sample(3, 1.0);
     f.series.close_idle(&f.spec, at(14));
     assert_eq!(f.brief(), []);
@@ -269,10 +263,7 @@ fn an_idle_close_keeps_lateness() {
 
 #[test]
 fn a_flush_closes_all_at_event_time() {
-    let mut f = Fixture::new(WindowSpec {
-        lateness: 60_000,
-        ..spec()
-    });
+    let mut f = Fixture::new(with(|s| s.lateness = 60_000));
     f.series.flush(&f.spec);
     f.sample(3, 1.0);
     f.sample(25, 2.0);
@@ -368,10 +359,7 @@ fn a_flush_ends_inference_with_what_there_is() {
 #[test]
 fn the_ends_of_time_are_no_long_way() {
     for interval in [1, 7_000, 86_400_000 * 366] {
-        let mut f = Fixture::new(WindowSpec {
-            interval: Some(interval),
-            ..spec()
-        });
+        let mut f = Fixture::new(with(|s| s.interval = Some(interval)));
         for time in [Timestamp::MIN, at(0), Timestamp::MAX] {
             f.series.observe(&f.spec, time, 1.0, &mut f.occurrences).unwrap();
         }
@@ -390,53 +378,28 @@ fn the_ends_of_time_are_no_long_way() {
 #[test]
 fn a_spec_that_makes_no_grid_is_refused_and_does_no_harm() {
     let cases = [
+        (with(|s| s.interval = Some(0)), SpecError::Interval(0)),
+        (with(|s| s.lateness = -1), SpecError::Lateness(-1)),
         (
-            WindowSpec {
-                interval: Some(0),
-                ..spec()
-            },
-            SpecError::Interval(0),
-        ),
-        (
-            WindowSpec {
-                lateness: -1,
-                ..spec()
-            },
-            SpecError::Lateness(-1),
-        ),
-        (
-            WindowSpec {
-                lateness: i64::MAX,
-                interval: None,
-                ..spec()
-            },
+            with(|s| {
+                s.lateness = i64::MAX;
+                s.interval = None;
+            }),
             SpecError::Lateness(i64::MAX),
         ),
         (
-            WindowSpec {
-                lateness: 86_400_000,
-                ..spec()
-            },
+            with(|s| s.lateness = 86_400_000),
             SpecError::OpenBuckets {
                 lateness: 86_400_000,
                 interval: 10_000,
             },
         ),
-        (WindowSpec { window: 0, ..spec() }, SpecError::Window(0)),
+        (with(|s| s.window = 0), SpecError::Window(0)),
         (
-            WindowSpec {
-                restart_after: MAX_WINDOW + 1,
-                ..spec()
-            },
+            with(|s| s.restart_after = MAX_WINDOW + 1),
             SpecError::RestartAfter(MAX_WINDOW + 1),
         ),
-        (
-            WindowSpec {
-                max_samples_per_bucket: 0,
-                ..spec()
-            },
-            SpecError::NoSamples,
-        ),
+        (with(|s| s.max_samples_per_bucket = 0), SpecError::NoSamples),
     ];
     for (spec, error) in cases {
         assert_eq!(spec.validate(), Err(error));

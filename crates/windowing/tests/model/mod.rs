@@ -125,7 +125,7 @@ impl Model {
             end -= interval;
         }
         self.closed_to = self.closed_to.max(end);
-        let plain = self.from_scratch(interval);
+        let plain = self.recompute(interval);
         assert_eq!(
             plain[..self.plain.len()],
             self.plain,
@@ -138,7 +138,7 @@ impl Model {
     }
 
     /// All that can be emitted by now.
-    fn from_scratch(&self, interval: i64) -> Vec<Plain> {
+    fn recompute(&self, interval: i64) -> Vec<Plain> {
         let mut buckets: BTreeMap<i64, Vec<(i64, f64)>> = BTreeMap::new();
         for (&time, &value) in &self.samples {
             buckets
