@@ -1,1 +1,10 @@
-//! todo
+//! Trains TadGAN and writes bundles.
+
+pub mod adam;
+pub mod import;
+pub mod layers;
+pub mod math;
+pub mod nets;
+pub mod params;
+pub mod rng;
+pub mod steps;

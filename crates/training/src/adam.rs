@@ -1,0 +1,32 @@
+//! Adam as Keras has it: epsilon outside the bias correction.
+
+/// Learning rate of the reference.
+pub const LEARNING_RATE: f64 = 0.0005;
+
+const BETA_1: f64 = 0.9;
+const BETA_2: f64 = 0.999;
+const EPSILON: f32 = 1e-7;
+
+/// Update number `step` (from 1): moments follow the gradient, then
+/// `w −= lr·√(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / (√v + ε)`.
+///
+/// PyTorch adds epsilon after correcting `v`; on tiny gradients the two differ by up to 0.7·lr.
+pub fn update(
+    step: u64,
+    rate: f64,
+    grads: &[f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    weights: &mut [f32],
+) {
+    let t = step.min(i32::MAX as u64) as i32;
+    let rate = (rate * (1.0 - BETA_2.powi(t)).sqrt() / (1.0 - BETA_1.powi(t))) as f32;
+    let (keep_1, keep_2) = (BETA_1 as f32, BETA_2 as f32);
+    let (take_1, take_2) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32);
+    let moments = first.iter_mut().zip(second.iter_mut());
+    for ((w, g), (m, v)) in weights.iter_mut().zip(grads).zip(moments) {
+        *m = keep_1 * *m + take_1 * g;
+        *v = keep_2 * *v + take_2 * g * g;
+        *w -= rate * *m / (v.sqrt() + EPSILON);
+    }
+}

@@ -1,0 +1,10 @@
+//! The layers, forward and backward, over flat slices.
+//!
+//! A layer knows its sizes and where its tensors stand in the net's flat weights; activations live in tapes that the
+//! caller keeps and that are reused from step to step.
+
+pub mod affine;
+pub mod lstm;
+
+pub use affine::Affine;
+pub use lstm::BiLstm;

@@ -1,0 +1,221 @@
+//! The critics: linear layers with leaky ReLU and dropout between them, and the gradient penalty by hand.
+//!
+//! A critic is piecewise linear: at a given input each hidden layer is `out = slope ∘ (W·x + b)`, the slope being 1 or
+//! 0.2 by the sign, times the dropout factor. Its input gradient is the product of the transposed layers with the
+//! slopes between. So the penalty needs no second derivative: see [`Critic::penalty`].
+
+use rand_chacha::ChaCha8Rng;
+
+use super::{CRITIC_X_DROPOUT, CRITIC_Z_DROPOUT, Sizes};
+use crate::layers::Affine;
+use crate::params::Layout;
+use crate::rng::dropout_mask;
+
+/// Slope of the leaky ReLU below zero.
+const LEAK: f32 = 0.2;
+
+/// `[batch, …] → [batch, 1]`; larger means more real.
+#[derive(Clone, Debug)]
+pub struct Critic {
+    /// Names and places of its tensors.
+    pub layout: Layout,
+    /// Linear layers; all but the last are followed by leaky ReLU and dropout.
+    pub layers: Vec<Affine>,
+    dropout: f32,
+}
+
+/// Buffers of one pass through a [`Critic`].
+#[derive(Clone, Debug, Default)]
+pub struct CriticTape {
+    /// Input of each layer, and at the end the output, `[batch, 1]`.
+    pub values: Vec<Vec<f32>>,
+    /// Slope of each hidden value.
+    slopes: Vec<Vec<f32>>,
+    /// Gradient of the output of each layer, before the slope.
+    deltas: Vec<Vec<f32>>,
+    /// Gradient of the input, after a backward pass that asked for it.
+    pub d_input: Vec<f32>,
+    scratch: Vec<f32>,
+}
+
+/// Buffers of [`Critic::penalty`].
+#[derive(Clone, Debug, Default)]
+pub struct PenaltyTape {
+    /// The pass at the interpolated samples; its `d_input` is the gradient whose norm is penalised.
+    pub pass: CriticTape,
+    tangent: Vec<f32>,
+    next: Vec<f32>,
+}
+
+impl CriticTape {
+    /// The critic's values, one a sample.
+    #[must_use]
+    pub fn out(&self) -> &[f32] {
+        self.values.last().map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Critic {
+    /// The critic of windows: four convolutions and a dense layer.
+    #[must_use]
+    pub fn of_windows(sizes: &Sizes) -> Self {
+        let mut layout = Layout::default();
+        let mut layers = Vec::new();
+        let (mut steps, mut channels) = (sizes.window, 1);
+        for number in 1..=4 {
+            let name = format!("critic_x.conv_{number}");
+            let layer = Affine::conv(&mut layout, &name, steps, channels, sizes.critic_filters);
+            channels = sizes.critic_filters;
+            steps = layer.output_len() / channels;
+            layers.push(layer);
+        }
+        layers.push(Affine::dense(&mut layout, "critic_x.head", steps * channels, 1));
+        Self {
+            layout,
+            layers,
+            dropout: CRITIC_X_DROPOUT,
+        }
+    }
+
+    /// The critic of latents: three dense layers.
+    #[must_use]
+    pub fn of_latents(sizes: &Sizes) -> Self {
+        let mut layout = Layout::default();
+        let units = sizes.critic_z_units;
+        let layers = vec![
+            Affine::dense(&mut layout, "critic_z.dense_1", sizes.latent, units),
+            Affine::dense(&mut layout, "critic_z.dense_2", units, units),
+            Affine::dense(&mut layout, "critic_z.head", units, 1),
+        ];
+        Self {
+            layout,
+            layers,
+            dropout: CRITIC_Z_DROPOUT,
+        }
+    }
+
+    /// A critic of any layers, for tests of the penalty.
+    #[cfg(test)]
+    pub(crate) fn of_layers(layout: Layout, layers: Vec<Affine>) -> Self {
+        Self {
+            layout,
+            layers,
+            dropout: 0.25,
+        }
+    }
+
+    /// Judges `input` (samples side by side) into `tape`; dropout is on when a generator is given.
+    pub fn forward(
+        &self,
+        weights: &[f32],
+        input: &[f32],
+        mut dropout: Option<&mut ChaCha8Rng>,
+        tape: &mut CriticTape,
+    ) {
+        let hidden = self.layers.len() - 1;
+        tape.values.resize(hidden + 2, Vec::new());
+        tape.slopes.resize(hidden, Vec::new());
+        tape.values[0].clear();
+        tape.values[0].extend_from_slice(input);
+        for (number, layer) in self.layers.iter().enumerate() {
+            let (before, after) = tape.values.split_at_mut(number + 1);
+            let out = &mut after[0];
+            layer.forward(weights, &before[number], out);
+            let Some(slopes) = tape.slopes.get_mut(number) else {
+                continue;
+            };
+            slopes.resize(out.len(), 0.0);
+            match dropout.as_deref_mut() {
+                Some(rng) => dropout_mask(rng, self.dropout, slopes),
+                None => slopes.fill(1.0),
+            }
+            for (value, slope) in out.iter_mut().zip(slopes) {
+                *slope *= if *value > 0.0 { 1.0 } else { LEAK };
+                *value *= *slope;
+            }
+        }
+    }
+
+    /// Sends `d_out` (one a sample) back: fills the deltas, and `tape.d_input` if `want_input`.
+    fn signals(&self, weights: &[f32], d_out: &[f32], tape: &mut CriticTape, want_input: bool) {
+        tape.deltas.resize(self.layers.len(), Vec::new());
+        let last = self.layers.len() - 1;
+        tape.deltas[last].clear();
+        tape.deltas[last].extend_from_slice(d_out);
+        for number in (1..=last).rev() {
+            let (below, above) = tape.deltas.split_at_mut(number);
+            let delta = &mut below[number - 1];
+            self.layers[number].backward_input(weights, &above[0], delta, &mut tape.scratch);
+            let slopes = &tape.slopes[number - 1];
+            delta.iter_mut().zip(slopes).for_each(|(d, slope)| *d *= slope);
+        }
+        if want_input {
+            self.layers[0].backward_input(weights, &tape.deltas[0], &mut tape.d_input, &mut tape.scratch);
+        }
+    }
+
+    /// Adds the gradients of the weights for `d_out`, the gradient of the critic's values.
+    pub fn backward(&self, weights: &[f32], d_out: &[f32], tape: &mut CriticTape, grads: &mut [f32]) {
+        self.signals(weights, d_out, tape, false);
+        for (number, layer) in self.layers.iter().enumerate() {
+            layer.backward_weights(&tape.values[number], &tape.deltas[number], grads, true);
+        }
+    }
+
+    /// Leaves the gradient of the input for `d_out` in `tape.d_input`; the weights are frozen.
+    pub fn backward_input(&self, weights: &[f32], d_out: &[f32], tape: &mut CriticTape) {
+        self.signals(weights, d_out, tape, true);
+    }
+
+    /// The gradient penalty `Σ_b (‖g_b‖ − 1)²`, `g_b` the gradient of the critic at sample `b` of `samples`, without
+    /// dropout; adds `scale` times its gradient to `grads`.
+    ///
+    /// With slopes `D_k`, `g = W₁ᵀ D₁ W₂ᵀ D₂ … Wₙᵀ·1`. For a fixed vector `v`, `v·g` is the output of the critic's
+    /// linearisation run forward on `v`, so its gradient in `W_k` is (signal at the output of layer k) ⊗ (tangent at
+    /// its input). With `v = ∂penalty/∂g = 2 (‖g‖ − 1) g / ‖g‖` that is the penalty's gradient; the slopes are
+    /// constant almost everywhere and the biases do not appear. Where `‖g‖ = 0` the gradient is taken as 0.
+    pub fn penalty(
+        &self,
+        weights: &[f32],
+        samples: &[f32],
+        scale: f32,
+        tape: &mut PenaltyTape,
+        grads: &mut [f32],
+    ) -> f64 {
+        self.forward(weights, samples, None, &mut tape.pass);
+        let len = self.layers[0].input_len();
+        let ones = vec![1.0; samples.len() / len];
+        self.signals(weights, &ones, &mut tape.pass, true);
+
+        tape.tangent.resize(samples.len(), 0.0);
+        let mut total = 0.0;
+        for (g, v) in tape
+            .pass
+            .d_input
+            .chunks_exact(len)
+            .zip(tape.tangent.chunks_exact_mut(len))
+        {
+            let norm = g.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+            total += (norm - 1.0).powi(2);
+            let factor = if norm > 0.0 {
+                f64::from(scale) * 2.0 * (norm - 1.0) / norm
+            } else {
+                0.0
+            };
+            v.iter_mut().zip(g).for_each(|(v, g)| *v = factor as f32 * g);
+        }
+        for (number, layer) in self.layers.iter().enumerate() {
+            layer.backward_weights(&tape.tangent, &tape.pass.deltas[number], grads, false);
+            let Some(slopes) = tape.pass.slopes.get(number) else {
+                break;
+            };
+            layer.tangent(weights, &tape.tangent, &mut tape.next);
+            tape.next
+                .iter_mut()
+                .zip(slopes)
+                .for_each(|(t, slope)| *t *= slope);
+            std::mem::swap(&mut tape.tangent, &mut tape.next);
+        }
+        total
+    }
+}

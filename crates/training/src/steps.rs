@@ -1,0 +1,271 @@
+//! The three training steps: losses and gradients of one batch, or of a share of one.
+//!
+//! With `C` the critics, means over the batch, and `GP` the penalty at `u = α·real + (1 − α)·fake`:
+//!
+//! - critic of windows: `−mean Cx(x) + mean Cx(G(z)) + 10·GP(Cx; x, G(z))`
+//! - critic of latents: `−mean Cz(z) + mean Cz(E(x)) + 10·GP(Cz; z, E(x))`
+//! - encoder and generator: `−mean Cx(G(z)) − mean Cz(E(x)) + 10·mean (x − G(E(x)))²`
+//!
+//! Dropout is on in every pass of a training step, frozen nets included, but off in the penalty, as in Orion.
+
+use rand_chacha::ChaCha8Rng;
+
+use crate::nets::{CriticTape, EncoderTape, GeneratorTape, Nets, PenaltyTape, Weights};
+
+/// Weight of the penalty and of the reconstruction.
+pub const LOSS_WEIGHT: f32 = 10.0;
+
+/// A batch, or consecutive samples of one.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// Windows, `[samples, window]`.
+    pub x: &'a [f32],
+    /// Latents drawn from N(0, 1), `[samples, latent]`.
+    pub z: &'a [f32],
+    /// Share of the real sample in each interpolation of the penalty, `[samples]`; unused by the generator's step.
+    pub alpha: &'a [f32],
+    /// Samples in the whole batch: what means divide by.
+    pub whole: usize,
+}
+
+/// Parts of a critic's loss, summed over samples and divided by the whole batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CriticLoss {
+    /// `−mean C(real)`
+    pub real: f64,
+    /// `mean C(fake)`
+    pub fake: f64,
+    /// Mean penalty, unweighted.
+    pub penalty: f64,
+}
+
+impl CriticLoss {
+    /// The loss.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        self.real + self.fake + f64::from(LOSS_WEIGHT) * self.penalty
+    }
+
+    /// Estimate of the Wasserstein distance between real and fake.
+    #[must_use]
+    pub fn wasserstein(&self) -> f64 {
+        -(self.real + self.fake)
+    }
+
+    /// Adds the share of another part of the batch.
+    pub fn add(&mut self, other: Self) {
+        self.real += other.real;
+        self.fake += other.fake;
+        self.penalty += other.penalty;
+    }
+}
+
+/// Parts of the loss of encoder and generator, summed over samples and divided by the whole batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GeneratorLoss {
+    /// `−mean Cx(G(z))`
+    pub critic_x: f64,
+    /// `−mean Cz(E(x))`
+    pub critic_z: f64,
+    /// Mean squared reconstruction error over samples and time.
+    pub mse: f64,
+}
+
+impl GeneratorLoss {
+    /// The loss.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        self.critic_x + self.critic_z + f64::from(LOSS_WEIGHT) * self.mse
+    }
+
+    /// Adds the share of another part of the batch.
+    pub fn add(&mut self, other: Self) {
+        self.critic_x += other.critic_x;
+        self.critic_z += other.critic_z;
+        self.mse += other.mse;
+    }
+}
+
+/// Gradients and buffers of one worker.
+#[derive(Clone, Debug, Default)]
+pub struct Workspace {
+    /// Sums of gradients since [`Workspace::clear`].
+    pub grads: Weights,
+    encoder: EncoderTape,
+    generator: GeneratorTape,
+    critic: CriticTape,
+    other_critic: CriticTape,
+    penalty: PenaltyTape,
+    samples: Vec<f32>,
+    signal: Vec<f32>,
+}
+
+impl Workspace {
+    /// A workspace for `nets`.
+    #[must_use]
+    pub fn new(nets: &Nets) -> Self {
+        let mut workspace = Self::default();
+        for (grads, layout) in workspace.grads.nets_mut().into_iter().zip(nets.layouts()) {
+            grads.resize(layout.len(), 0.0);
+        }
+        workspace
+    }
+
+    /// Step of the critic of windows: adds to `grads.critic_x`.
+    pub fn critic_x(
+        &mut self,
+        nets: &Nets,
+        weights: &Weights,
+        batch: Batch<'_>,
+        mut dropout: Option<&mut ChaCha8Rng>,
+    ) -> CriticLoss {
+        let tape = &mut self.generator;
+        nets.generator
+            .forward(&weights.generator, batch.z, dropout.as_deref_mut(), tape);
+        self.samples.clear();
+        self.samples.extend_from_slice(batch.x);
+        self.samples.extend_from_slice(&self.generator.out);
+        let (grads, w) = (&mut self.grads.critic_x, &weights.critic_x);
+        critic_step(
+            &nets.critic_x,
+            w,
+            &mut self.samples,
+            batch,
+            dropout,
+            (&mut self.critic, &mut self.penalty),
+            grads,
+        )
+    }
+
+    /// Step of the critic of latents: adds to `grads.critic_z`.
+    pub fn critic_z(
+        &mut self,
+        nets: &Nets,
+        weights: &Weights,
+        batch: Batch<'_>,
+        dropout: Option<&mut ChaCha8Rng>,
+    ) -> CriticLoss {
+        nets.encoder.forward(&weights.encoder, batch.x, &mut self.encoder);
+        self.samples.clear();
+        self.samples.extend_from_slice(batch.z);
+        self.samples.extend_from_slice(&self.encoder.out);
+        let (grads, w) = (&mut self.grads.critic_z, &weights.critic_z);
+        critic_step(
+            &nets.critic_z,
+            w,
+            &mut self.samples,
+            batch,
+            dropout,
+            (&mut self.other_critic, &mut self.penalty),
+            grads,
+        )
+    }
+
+    /// Step of encoder and generator: adds to `grads.encoder` and `grads.generator`.
+    pub fn generator(
+        &mut self,
+        nets: &Nets,
+        weights: &Weights,
+        batch: Batch<'_>,
+        mut dropout: Option<&mut ChaCha8Rng>,
+    ) -> GeneratorLoss {
+        nets.encoder.forward(&weights.encoder, batch.x, &mut self.encoder);
+        // One pass generates both G(z), first half, and G(E(x)), second half.
+        self.samples.clear();
+        self.samples.extend_from_slice(batch.z);
+        self.samples.extend_from_slice(&self.encoder.out);
+        nets.generator.forward(
+            &weights.generator,
+            &self.samples,
+            dropout.as_deref_mut(),
+            &mut self.generator,
+        );
+        let (fake, rebuilt) = self.generator.out.split_at(batch.x.len());
+        nets.critic_x
+            .forward(&weights.critic_x, fake, dropout.as_deref_mut(), &mut self.critic);
+        let latents = &self.encoder.out;
+        nets.critic_z
+            .forward(&weights.critic_z, latents, dropout, &mut self.other_critic);
+
+        let n = batch.whole as f32;
+        let against = vec![-1.0 / n; self.critic.out().len()];
+        nets.critic_x
+            .backward_input(&weights.critic_x, &against, &mut self.critic);
+        nets.critic_z
+            .backward_input(&weights.critic_z, &against, &mut self.other_critic);
+        let scale = LOSS_WEIGHT * 2.0 / (n * nets.sizes.window as f32);
+        self.signal.clear();
+        self.signal.extend_from_slice(&self.critic.d_input);
+        let errors = rebuilt.iter().zip(batch.x).map(|(y, x)| y - x);
+        self.signal.extend(errors.clone().map(|error| scale * error));
+        let mse = errors.map(|error| f64::from(error).powi(2)).sum::<f64>();
+
+        nets.generator.backward(
+            &weights.generator,
+            &self.samples,
+            &self.signal,
+            &mut self.generator,
+            &mut self.grads.generator,
+        );
+        let d_latent = &mut self.generator.d_input[batch.z.len()..];
+        for (d, from_critic) in d_latent.iter_mut().zip(&self.other_critic.d_input) {
+            *d += from_critic;
+        }
+        nets.encoder.backward(
+            &weights.encoder,
+            d_latent,
+            &mut self.encoder,
+            &mut self.grads.encoder,
+        );
+        GeneratorLoss {
+            critic_x: -sum(self.critic.out()) / f64::from(n),
+            critic_z: -sum(self.other_critic.out()) / f64::from(n),
+            mse: mse / f64::from(n) / nets.sizes.window as f64,
+        }
+    }
+}
+
+/// Loss and gradients of a critic on `samples`: the real ones, then as many fakes. Leaves the interpolations there.
+fn critic_step(
+    critic: &crate::nets::Critic,
+    weights: &[f32],
+    samples: &mut Vec<f32>,
+    batch: Batch<'_>,
+    dropout: Option<&mut ChaCha8Rng>,
+    (tape, penalty): (&mut CriticTape, &mut PenaltyTape),
+    grads: &mut [f32],
+) -> CriticLoss {
+    let share = 1.0 / batch.whole as f32;
+    let shard = batch.alpha.len();
+    critic.forward(weights, samples, dropout, tape);
+    let (real, fake) = tape.out().split_at(shard);
+    let loss = CriticLoss {
+        real: -sum(real) * f64::from(share),
+        fake: sum(fake) * f64::from(share),
+        penalty: 0.0,
+    };
+    let signs: Vec<f32> = (0..2 * shard)
+        .map(|k| if k < shard { -share } else { share })
+        .collect();
+    critic.backward(weights, &signs, tape, grads);
+
+    let half = samples.len() / 2;
+    let len = half / shard;
+    let (real, fake) = samples.split_at_mut(half);
+    for (sample, alpha) in batch.alpha.iter().enumerate() {
+        let at = sample * len..(sample + 1) * len;
+        for (real, fake) in real[at.clone()].iter_mut().zip(&fake[at]) {
+            *real = alpha * *real + (1.0 - alpha) * fake;
+        }
+    }
+    samples.truncate(half);
+    let total = critic.penalty(weights, samples, LOSS_WEIGHT * share, penalty, grads);
+    CriticLoss {
+        penalty: total * f64::from(share),
+        ..loss
+    }
+}
+
+fn sum(values: &[f32]) -> f64 {
+    values.iter().map(|v| f64::from(*v)).sum()
+}
