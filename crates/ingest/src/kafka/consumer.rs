@@ -1,0 +1,416 @@
+//! A group member whose owner decides where every partition starts.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::error::KafkaError as Native;
+use rdkafka::message::Message as _;
+use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+use types::Timestamp;
+
+use super::{ConnectionSettings, GroupSettings, KafkaError, KafkaErrorKind};
+
+/// One partition of one topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// Topic.
+    pub topic: Arc<str>,
+    /// Partition number.
+    pub partition: i32,
+}
+
+/// A record as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Where it lay.
+    pub source: TopicPartition,
+    /// Its position there.
+    pub offset: i64,
+    /// The record's own timestamp, whether set by its producer or by the broker.
+    pub time: Option<Timestamp>,
+    /// Key.
+    pub key: Option<Vec<u8>>,
+    /// Value; empty for a tombstone.
+    pub payload: Vec<u8>,
+}
+
+/// What the consumer has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A record.
+    Message(Message),
+    /// These partitions, and no others, are ours; answer with [`Consumer::assign`].
+    Assigned(Vec<TopicPartition>),
+    /// These partitions go away; answer with [`Consumer::release`].
+    Revoked {
+        /// All that were assigned: the protocol is eager.
+        partitions: Vec<TopicPartition>,
+        /// They are gone already: nothing of them can be committed any more.
+        lost: bool,
+    },
+    /// First offset that no reader may see yet, by partition; lag is measured against it. Every few seconds.
+    Ends(BTreeMap<TopicPartition, i64>),
+    /// Something failed. Unless its kind ends the client, librdkafka goes on by itself.
+    Error(KafkaError),
+}
+
+/// Where to begin in a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At this offset; at the oldest one left if retention has eaten it.
+    At(i64),
+    /// At the oldest record.
+    Beginning,
+    /// After the newest record.
+    End,
+}
+
+/// A member of a consumer group.
+pub struct Consumer {
+    inner: BaseConsumer<Hand>,
+    /// The membership under which the current assignment was made. Taken at the time of assignment: a member that has
+    /// dropped out has an empty one, which brokers accept from transactions as "fences nobody".
+    membership: Option<ConsumerGroupMetadata>,
+    /// One allocation a topic, not one a record.
+    topics: BTreeMap<String, Arc<str>>,
+}
+
+impl Consumer {
+    /// Joins the group and subscribes to `topics`. Returns at once: no broker need be there yet.
+    ///
+    /// # Errors
+    /// When librdkafka refuses a setting or a topic name.
+    pub fn connect(
+        connection: &ConnectionSettings,
+        group: &GroupSettings,
+        topics: &[String],
+    ) -> Result<Self, KafkaError> {
+        let config = connection.consumer(group);
+        let inner = BaseConsumer::from_config_and_context(&config, Hand::default())
+            .map_err(|e| KafkaError::new("create consumer", &e))?;
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        inner
+            .subscribe(&names)
+            .map_err(|e| KafkaError::new("subscribe", &e))?;
+        Ok(Self {
+            inner,
+            membership: None,
+            topics: BTreeMap::new(),
+        })
+    }
+
+    /// The next event, waiting up to `timeout` for one.
+    pub fn poll(&mut self, timeout: Duration) -> Option<Event> {
+        if let Some(event) = self.inner.context().take() {
+            return Some(event);
+        }
+        match self.inner.poll(timeout) {
+            Some(Ok(message)) => {
+                let topic = match self.topics.get(message.topic()) {
+                    Some(topic) => Arc::clone(topic),
+                    None => {
+                        let topic: Arc<str> = message.topic().into();
+                        self.topics.insert(topic.to_string(), Arc::clone(&topic));
+                        topic
+                    }
+                };
+                Some(Event::Message(Message {
+                    source: TopicPartition {
+                        topic,
+                        partition: message.partition(),
+                    },
+                    offset: message.offset(),
+                    time: message.timestamp().to_millis().map(Timestamp::from_millis),
+                    key: message.key().map(<[u8]>::to_vec),
+                    payload: message.payload().unwrap_or_default().to_vec(),
+                }))
+            }
+            Some(Err(error)) => Some(Event::Error(KafkaError::new("consume", &error))),
+            None => self.inner.context().take(),
+        }
+    }
+
+    /// Answers [`Event::Assigned`]: begins to read every assigned partition at its start.
+    ///
+    /// # Errors
+    /// When the assignment is gone already.
+    pub fn assign(&mut self, starts: &[(TopicPartition, Start)]) -> Result<(), KafkaError> {
+        let list = list(starts.iter().map(|(source, start)| {
+            let offset = match start {
+                Start::At(offset) => Offset::Offset((*offset).max(0)),
+                Start::Beginning => Offset::Beginning,
+                Start::End => Offset::End,
+            };
+            (source, offset)
+        }))?;
+        self.inner
+            .assign(&list)
+            .map_err(|e| KafkaError::new("assign", &e))?;
+        self.membership = self.inner.group_metadata();
+        Ok(())
+    }
+
+    /// Answers [`Event::Revoked`]: lets go of all partitions, so that the group can move on.
+    ///
+    /// # Errors
+    /// When the client has failed for good.
+    pub fn release(&mut self) -> Result<(), KafkaError> {
+        self.membership = None;
+        self.inner.unassign().map_err(|e| KafkaError::new("release", &e))
+    }
+
+    /// Offsets that the group has committed: `None` where it never has. Waits for open transactions to end.
+    ///
+    /// # Errors
+    /// When the group's coordinator does not answer in `timeout`.
+    pub fn committed(
+        &self,
+        partitions: &[TopicPartition],
+        timeout: Duration,
+    ) -> Result<BTreeMap<TopicPartition, Option<i64>>, KafkaError> {
+        let query = list(partitions.iter().map(|p| (p, Offset::Invalid)))?;
+        let found = self
+            .inner
+            .committed_offsets(query, timeout)
+            .map_err(|e| KafkaError::new("look up committed offsets", &e))?;
+        offsets("look up committed offsets", &found)
+    }
+
+    /// Offset of the first record at or after `time` by partition; `None` where every record is older.
+    ///
+    /// # Errors
+    /// When the brokers do not answer in `timeout`.
+    pub fn offsets_at(
+        &self,
+        partitions: &[TopicPartition],
+        time: Timestamp,
+        timeout: Duration,
+    ) -> Result<BTreeMap<TopicPartition, Option<i64>>, KafkaError> {
+        let query = list(
+            partitions
+                .iter()
+                .map(|p| (p, Offset::Offset(time.millis().max(0)))),
+        )?;
+        let found = self
+            .inner
+            .offsets_for_times(query, timeout)
+            .map_err(|e| KafkaError::new("look up offsets by time", &e))?;
+        offsets("look up offsets by time", &found)
+    }
+
+    /// The oldest offset of a partition and the one after its newest record.
+    ///
+    /// # Errors
+    /// When the partition's leader does not answer in `timeout`.
+    pub fn bounds(&self, source: &TopicPartition, timeout: Duration) -> Result<(i64, i64), KafkaError> {
+        self.inner
+            .fetch_watermarks(&source.topic, source.partition, timeout)
+            .map_err(|e| KafkaError::new("look up the bounds of a partition", &e))
+    }
+
+    /// Number of partitions of `topic`, without creating it.
+    ///
+    /// # Errors
+    /// When no broker answers in `timeout`, or the topic does not exist.
+    pub fn partition_count(&self, topic: &str, timeout: Duration) -> Result<usize, KafkaError> {
+        let operation = "look up a topic";
+        let metadata = self
+            .inner
+            .fetch_metadata(Some(topic), timeout)
+            .map_err(|e| KafkaError::new(operation, &e))?;
+        let found = metadata.topics().iter().find(|t| t.name() == topic);
+        match found {
+            Some(topic) if topic.error().is_none() => Ok(topic.partitions().len()),
+            _ => Err(KafkaError {
+                operation,
+                kind: KafkaErrorKind::UnknownTopic,
+                message: format!("no topic `{topic}`"),
+            }),
+        }
+    }
+
+    /// Stops fetching from `partitions`; the rest goes on.
+    ///
+    /// # Errors
+    /// When one of them is not assigned.
+    pub fn pause(&self, partitions: &[TopicPartition]) -> Result<(), KafkaError> {
+        let list = list(partitions.iter().map(|p| (p, Offset::Invalid)))?;
+        self.inner.pause(&list).map_err(|e| KafkaError::new("pause", &e))
+    }
+
+    /// Undoes [`Self::pause`].
+    ///
+    /// # Errors
+    /// When one of `partitions` is not assigned.
+    pub fn resume(&self, partitions: &[TopicPartition]) -> Result<(), KafkaError> {
+        let list = list(partitions.iter().map(|p| (p, Offset::Invalid)))?;
+        self.inner
+            .resume(&list)
+            .map_err(|e| KafkaError::new("resume", &e))
+    }
+
+    /// Commits the next offset to process by partition, and waits for the broker's word.
+    pub(super) fn commit(&self, next: &BTreeMap<TopicPartition, i64>) -> Result<(), KafkaError> {
+        self.membership()?;
+        self.inner
+            .commit(&next_offsets(next)?, CommitMode::Sync)
+            .map_err(|e| KafkaError::new(COMMIT, &e))
+    }
+
+    /// Proof, for a transaction, that the partitions are still ours.
+    pub(super) fn membership(&self) -> Result<&ConsumerGroupMetadata, KafkaError> {
+        match &self.membership {
+            Some(membership) if !self.inner.assignment_lost() => Ok(membership),
+            _ => Err(KafkaError {
+                operation: COMMIT,
+                kind: KafkaErrorKind::Lost,
+                message: "no partition is assigned any more".to_owned(),
+            }),
+        }
+    }
+}
+
+const COMMIT: &str = "commit offsets";
+
+/// Leaves the group. What was not committed will be read again.
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        // From here on nobody answers rebalances, and closing waits for an answer.
+        self.inner.context().closing.store(true, Ordering::Relaxed);
+        if let Some(Event::Revoked { .. } | Event::Assigned(_)) = self.inner.context().take() {
+            // An answer that is still owed. A failure means that there is nothing left to let go of.
+            let _ = self.inner.unassign();
+        }
+    }
+}
+
+/// librdkafka's callbacks, which run inside [`Consumer::poll`]: they translate and hand over, nothing else.
+#[derive(Default)]
+struct Hand {
+    events: Mutex<VecDeque<Event>>,
+    closing: AtomicBool,
+}
+
+impl Hand {
+    fn take(&self) -> Option<Event> {
+        self.events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front()
+    }
+
+    fn put(&self, event: Event) {
+        self.events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_back(event);
+    }
+}
+
+impl ClientContext for Hand {
+    fn stats(&self, statistics: Statistics) {
+        let mut ends = BTreeMap::new();
+        for (topic, of_topic) in statistics.topics {
+            let topic: Arc<str> = topic.into();
+            for (partition, state) in of_topic.partitions {
+                // -1 stands for "all partitions" and for offsets not known yet.
+                if partition >= 0 && state.ls_offset >= 0 {
+                    let topic = Arc::clone(&topic);
+                    ends.insert(TopicPartition { topic, partition }, state.ls_offset);
+                }
+            }
+        }
+        if !ends.is_empty() {
+            self.put(Event::Ends(ends));
+        }
+    }
+
+    fn error(&self, error: Native, _reason: &str) {
+        self.put(Event::Error(KafkaError::new("consume", &error)));
+    }
+}
+
+impl ConsumerContext for Hand {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let assigned = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.closing.load(Ordering::Relaxed) {
+            // Nobody is left to answer. A failure means that there is nothing left to let go of.
+            let _ = consumer.unassign();
+            return;
+        }
+        let partitions: Vec<TopicPartition> = list
+            .elements()
+            .iter()
+            .map(|e| TopicPartition {
+                topic: e.topic().into(),
+                partition: e.partition(),
+            })
+            .collect();
+        self.put(if assigned {
+            Event::Assigned(partitions)
+        } else {
+            Event::Revoked {
+                partitions,
+                lost: consumer.assignment_lost(),
+            }
+        });
+    }
+}
+
+fn list<'a>(
+    entries: impl IntoIterator<Item = (&'a TopicPartition, Offset)>,
+) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    for (source, offset) in entries {
+        list.add_partition_offset(&source.topic, source.partition, offset)
+            .map_err(|e| KafkaError::new("name a partition", &e))?;
+    }
+    Ok(list)
+}
+
+pub(super) fn next_offsets(next: &BTreeMap<TopicPartition, i64>) -> Result<TopicPartitionList, KafkaError> {
+    list(
+        next.iter()
+            .map(|(source, offset)| (source, Offset::Offset(*offset))),
+    )
+}
+
+fn offsets(
+    operation: &'static str,
+    list: &TopicPartitionList,
+) -> Result<BTreeMap<TopicPartition, Option<i64>>, KafkaError> {
+    let mut found = BTreeMap::new();
+    for element in list.elements() {
+        element.error().map_err(|e| KafkaError::new(operation, &e))?;
+        let offset = match element.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        let source = TopicPartition {
+            topic: element.topic().into(),
+            partition: element.partition(),
+        };
+        found.insert(source, offset);
+    }
+    Ok(found)
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]", self.topic, self.partition)
+    }
+}
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer").finish_non_exhaustive()
+    }
+}

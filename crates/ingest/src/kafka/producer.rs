@@ -1,0 +1,237 @@
+//! Outputs, and the offsets that they belong to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::error::{KafkaError as Native, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
+
+use super::consumer::{Consumer, TopicPartition, next_offsets};
+use super::{ConnectionSettings, Delivery, KafkaError};
+
+/// A record to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing<'a> {
+    /// Topic.
+    pub topic: &'a str,
+    /// Records of one key keep their order.
+    pub key: &'a [u8],
+    /// Value.
+    pub payload: &'a [u8],
+    /// Names and values, in this order.
+    pub headers: &'a [(&'a str, &'a [u8])],
+}
+
+/// Writes outputs and commits input offsets with them, in one of two ways ([`Delivery`]).
+///
+/// The owner's cycle is [`begin`](Self::begin), any number of [`send`](Self::send), then
+/// [`commit`](Self::commit) or [`abort`](Self::abort).
+pub struct Producer {
+    /// With its own thread: aborting waits for delivery reports without serving them.
+    inner: ThreadedProducer<Reports>,
+    transactional: bool,
+}
+
+impl Producer {
+    /// Makes the client. Returns at once: no broker need be there yet.
+    ///
+    /// # Errors
+    /// When librdkafka refuses a setting.
+    pub fn connect(connection: &ConnectionSettings, delivery: &Delivery) -> Result<Self, KafkaError> {
+        let config = connection.producer(delivery);
+        let inner = ThreadedProducer::from_config_and_context(&config, Reports::default())
+            .map_err(|e| KafkaError::new("create producer", &e))?;
+        Ok(Self {
+            inner,
+            transactional: matches!(delivery, Delivery::Transactional { .. }),
+        })
+    }
+
+    /// Takes over the transactional id: fences whoever used it and ends what they left open.
+    /// Must succeed before the first [`begin`](Self::begin); may be tried again. Nothing to do at least once.
+    ///
+    /// # Errors
+    /// [`Unavailable`](super::KafkaErrorKind::Unavailable) when the brokers do not answer in `timeout`; others end the client.
+    pub fn init(&self, timeout: Duration) -> Result<(), KafkaError> {
+        if !self.transactional {
+            return Ok(());
+        }
+        self.inner
+            .init_transactions(timeout)
+            .map_err(|e| KafkaError::new("take over the transactional id", &e))
+    }
+
+    /// Opens a transaction.
+    ///
+    /// # Errors
+    /// When one is open already, or the client has ended.
+    pub fn begin(&self) -> Result<(), KafkaError> {
+        self.inner.context().clear();
+        if !self.transactional {
+            return Ok(());
+        }
+        self.inner
+            .begin_transaction()
+            .map_err(|e| KafkaError::new("begin a transaction", &e))
+    }
+
+    /// Queues one record; where the queue is full, waits up to `timeout` for room.
+    ///
+    /// # Errors
+    /// When the queue stays full, or the record can never be written (too large, unknown topic).
+    pub fn send(&self, outgoing: &Outgoing<'_>, timeout: Duration) -> Result<(), KafkaError> {
+        let deadline = Instant::now() + timeout;
+        let headers = outgoing.headers.iter().fold(
+            OwnedHeaders::new_with_capacity(outgoing.headers.len()),
+            |headers, (key, value)| {
+                headers.insert(Header {
+                    key,
+                    value: Some(*value),
+                })
+            },
+        );
+        let mut record = BaseRecord::to(outgoing.topic)
+            .key(outgoing.key)
+            .payload(outgoing.payload)
+            .headers(headers);
+        loop {
+            match self.inner.send(record) {
+                Ok(()) => return Ok(()),
+                Err((Native::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                    if Instant::now() < deadline =>
+                {
+                    record = back;
+                    self.inner.poll(Duration::from_millis(20));
+                }
+                Err((error, _)) => return Err(KafkaError::new("send", &error)),
+            }
+        }
+    }
+
+    /// Makes everything sent since [`begin`](Self::begin) and the next offset to process by input partition final.
+    ///
+    /// # Errors
+    /// By kind: [`Abortable`](super::KafkaErrorKind::Abortable), [`Lost`](super::KafkaErrorKind::Lost) and everything else that
+    /// does not end the client want [`abort`](Self::abort), then the input since the last commit again.
+    /// A transactional commit that timed out may have happened: only the restart from committed offsets tells.
+    pub fn commit(
+        &self,
+        consumer: &Consumer,
+        next: &BTreeMap<TopicPartition, i64>,
+        timeout: Duration,
+    ) -> Result<(), KafkaError> {
+        if !self.transactional {
+            self.flush(timeout)?;
+            return if next.is_empty() {
+                Ok(())
+            } else {
+                consumer.commit(next)
+            };
+        }
+        // A record that could not be written fails the transaction, which knows the cause better than the record.
+        self.wait(timeout)?;
+        if !next.is_empty() {
+            self.inner
+                .send_offsets_to_transaction(&next_offsets(next)?, consumer.membership()?, timeout)
+                .map_err(|e| KafkaError::new("add offsets to the transaction", &e))?;
+        }
+        self.inner
+            .commit_transaction(timeout)
+            .map_err(|e| KafkaError::new("commit the transaction", &e))
+    }
+
+    /// Drops what was sent since [`begin`](Self::begin): readers of committed records never see it.
+    /// At least once, drops what has not been written yet.
+    ///
+    /// # Errors
+    /// When the client has ended or the brokers do not answer in `timeout`.
+    pub fn abort(&self, timeout: Duration) -> Result<(), KafkaError> {
+        let result = if self.transactional {
+            self.inner
+                .abort_transaction(timeout)
+                .map_err(|e| KafkaError::new("abort the transaction", &e))
+        } else {
+            self.inner.purge(PurgeConfig::default().queue());
+            self.inner
+                .flush(timeout)
+                .map_err(|e| KafkaError::new("flush", &e))
+        };
+        self.inner.context().clear();
+        result
+    }
+
+    /// Waits until everything sent is written.
+    ///
+    /// # Errors
+    /// When that takes longer than `timeout`, or a record was refused.
+    pub fn flush(&self, timeout: Duration) -> Result<(), KafkaError> {
+        self.wait(timeout)?;
+        match self.inner.context().first_failure() {
+            Some(error) => Err(KafkaError::new("write", &error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until nothing is queued or in flight any more.
+    fn wait(&self, timeout: Duration) -> Result<(), KafkaError> {
+        // The library's own flush looks every 100 ms only, which would be the latency of every commit.
+        let deadline = Instant::now() + timeout;
+        while self.inner.in_flight_count() > 0 && Instant::now() < deadline {
+            self.inner.poll(Duration::from_millis(2));
+        }
+        self.inner
+            .flush(deadline.saturating_duration_since(Instant::now()))
+            .map_err(|e| KafkaError::new("flush", &e))
+    }
+
+    /// Records that wait to be written or acknowledged.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        usize::try_from(self.inner.in_flight_count()).unwrap_or(0)
+    }
+}
+
+/// Delivery reports: the first failure since the last begin is what a commit must not overlook.
+#[derive(Default)]
+struct Reports {
+    failure: Mutex<Option<Native>>,
+}
+
+impl Reports {
+    fn first_failure(&self) -> Option<Native> {
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn clear(&self) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl ClientContext for Reports {}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            failure.get_or_insert_with(|| error.clone());
+        }
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer")
+            .field("transactional", &self.transactional)
+            .finish_non_exhaustive()
+    }
+}
