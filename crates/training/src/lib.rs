@@ -1,6 +1,7 @@
 //! Trains TadGAN and writes bundles.
 
 pub mod adam;
+pub mod export;
 pub mod import;
 pub mod layers;
 pub mod math;
@@ -8,3 +9,4 @@ pub mod nets;
 pub mod params;
 pub mod rng;
 pub mod steps;
+pub mod trainer;

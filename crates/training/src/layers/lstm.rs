@@ -114,6 +114,14 @@ impl BiLstm {
         }
     }
 
+    /// Where kernel, recurrent kernel and bias of each direction stand in the net's flat weights.
+    #[must_use]
+    pub fn tensors(&self) -> [[Range<usize>; 3]; 2] {
+        self.directions
+            .each_ref()
+            .map(|d| [d.kernel.clone(), d.recurrent.clone(), d.bias.clone()])
+    }
+
     /// Runs `input` (time-major) through the layer into `tape.out`; dropout is on when a generator is given.
     pub fn forward(
         &self,

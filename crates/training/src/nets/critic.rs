@@ -12,7 +12,7 @@ use crate::params::Layout;
 use crate::rng::dropout_mask;
 
 /// Slope of the leaky ReLU below zero.
-const LEAK: f32 = 0.2;
+pub const LEAK: f32 = 0.2;
 
 /// `[batch, …] → [batch, 1]`; larger means more real.
 #[derive(Clone, Debug)]

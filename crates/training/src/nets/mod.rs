@@ -5,7 +5,7 @@ mod autoencoder;
 mod critic;
 
 pub use autoencoder::{Encoder, EncoderTape, Generator, GeneratorTape};
-pub use critic::{Critic, CriticTape, PenaltyTape};
+pub use critic::{Critic, CriticTape, LEAK, PenaltyTape};
 
 use scorer::manifest::Architecture;
 

@@ -1,0 +1,301 @@
+//! The four graphs.
+
+use prost::Message;
+
+use super::proto::{
+    Attribute, Dimension, FLOAT, Graph, INT64, Model, Node, OperatorSet, Shape, Tensor, TensorType, Type,
+    ValueInfo,
+};
+use crate::layers::affine::KERNEL;
+use crate::layers::{Affine, BiLstm};
+use crate::nets::{Critic, LEAK, Nets};
+
+/// Format version of the files; the one that belongs to opset 17.
+const IR_VERSION: i64 = 8;
+const OPSET: i64 = 17;
+
+/// `x [B, L, 1] → z [B, latent, 1]`
+#[must_use]
+pub fn encoder(nets: &Nets, weights: &[f32]) -> Vec<u8> {
+    let sizes = &nets.sizes;
+    let (window, latent) = (sizes.window, sizes.latent);
+    let mut graph = Builder::new(weights);
+    let hidden = window * 2 * sizes.encoder_units;
+    let steps = graph.transpose("x", &[1, 0, 2]);
+    let states = graph.lstm("lstm", &nets.encoder.lstm, &steps);
+    let states = graph.transpose(&states, &[2, 0, 1, 3]);
+    let flat = graph.reshape(&states, &[-1, hidden as i64]);
+    let head = graph.dense("head", &nets.encoder.head, &flat);
+    graph.reshape_to("z", &head, &[-1, latent as i64, 1]);
+    graph.finish("encoder", ("x", &[window, 1]), ("z", &[latent, 1]))
+}
+
+/// `z [B, latent, 1] → y [B, L, 1]`
+#[must_use]
+pub fn generator(nets: &Nets, weights: &[f32]) -> Vec<u8> {
+    let sizes = &nets.sizes;
+    let (window, latent) = (sizes.window as i64, sizes.latent as i64);
+    let (half, wide) = (window / 2, 2 * sizes.generator_units as i64);
+    let mut graph = Builder::new(weights);
+    let flat = graph.reshape("z", &[-1, latent]);
+    let stem = graph.dense("stem", &nets.generator.stem, &flat);
+    let steps = graph.transpose(&stem, &[1, 0]);
+    let steps = graph.reshape(&steps, &[half, -1, 1]);
+    let states = graph.lstm("lstm_1", &nets.generator.first, &steps);
+    let states = graph.transpose(&states, &[0, 2, 1, 3]);
+    // Upsampling: each step beside itself, then both axes become one.
+    let once = graph.reshape(&states, &[half, 1, -1, wide]);
+    let twice = graph.node("Concat", &[&once, &once], vec![int("axis", 1)]);
+    let steps = graph.reshape(&twice, &[window, -1, wide]);
+    let states = graph.lstm("lstm_2", &nets.generator.second, &steps);
+    let states = graph.transpose(&states, &[2, 0, 1, 3]);
+    let rows = graph.reshape(&states, &[-1, wide]);
+    let line = graph.dense("head", &nets.generator.head, &rows);
+    let line = graph.node("Tanh", &[&line], vec![]);
+    graph.reshape_to("y", &line, &[-1, window, 1]);
+    graph.finish("generator", ("z", &[sizes.latent, 1]), ("y", &[sizes.window, 1]))
+}
+
+/// `y [B, L, 1] → critic [B, 1]`
+#[must_use]
+pub fn critic_x(nets: &Nets, weights: &[f32]) -> Vec<u8> {
+    let Some((head, convolutions)) = nets.critic_x.layers.split_last() else {
+        unreachable!("a critic has a head");
+    };
+    let mut graph = Builder::new(weights);
+    let mut value = graph.transpose("y", &[0, 2, 1]);
+    let mut channels = 1;
+    for (number, layer) in convolutions.iter().enumerate() {
+        value = graph.conv(&format!("conv_{}", number + 1), layer, channels, &value);
+        value = graph.node("LeakyRelu", &[&value], vec![float("alpha", LEAK)]);
+        channels = layer.bias.len();
+    }
+    let value = graph.transpose(&value, &[0, 2, 1]);
+    let flat = graph.reshape(&value, &[-1, head.input_len() as i64]);
+    graph.dense_to("critic", "head", head, &flat);
+    graph.finish("critic_x", ("y", &[nets.sizes.window, 1]), ("critic", &[1]))
+}
+
+/// `z [B, latent, 1] → critic [B, 1]`
+#[must_use]
+pub fn critic_z(nets: &Nets, weights: &[f32]) -> Vec<u8> {
+    let Critic { layers, .. } = &nets.critic_z;
+    let Some((head, hidden)) = layers.split_last() else {
+        unreachable!("a critic has a head");
+    };
+    let mut graph = Builder::new(weights);
+    let mut value = graph.reshape("z", &[-1, nets.sizes.latent as i64]);
+    for (number, layer) in hidden.iter().enumerate() {
+        value = graph.dense(&format!("dense_{}", number + 1), layer, &value);
+        value = graph.node("LeakyRelu", &[&value], vec![float("alpha", LEAK)]);
+    }
+    graph.dense_to("critic", "head", head, &value);
+    graph.finish("critic_z", ("z", &[nets.sizes.latent, 1]), ("critic", &[1]))
+}
+
+/// A graph under construction. Methods append nodes and return the names of their outputs.
+struct Builder<'a> {
+    weights: &'a [f32],
+    nodes: Vec<Node>,
+    tensors: Vec<Tensor>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(weights: &'a [f32]) -> Self {
+        Self {
+            weights,
+            nodes: Vec::new(),
+            tensors: Vec::new(),
+        }
+    }
+
+    fn node(&mut self, op: &str, inputs: &[&str], attributes: Vec<Attribute>) -> String {
+        let output = format!("{}_{}", op.to_lowercase(), self.nodes.len());
+        self.node_to(&output, op, inputs, attributes);
+        output
+    }
+
+    fn node_to(&mut self, output: &str, op: &str, inputs: &[&str], attributes: Vec<Attribute>) {
+        self.nodes.push(Node {
+            input: inputs.iter().map(|input| (*input).to_owned()).collect(),
+            output: vec![output.to_owned()],
+            name: format!("{}_{}", op.to_lowercase(), self.nodes.len()),
+            op_type: op.to_owned(),
+            attribute: attributes,
+        });
+    }
+
+    fn floats(&mut self, name: String, dims: &[usize], values: &[f32]) -> String {
+        self.tensors.push(Tensor {
+            dims: dims.iter().map(|dim| *dim as i64).collect(),
+            data_type: FLOAT,
+            name: name.clone(),
+            raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        });
+        name
+    }
+
+    fn reshape(&mut self, value: &str, shape: &[i64]) -> String {
+        let output = format!("reshape_{}", self.nodes.len());
+        self.reshape_to(&output, value, shape);
+        output
+    }
+
+    fn reshape_to(&mut self, output: &str, value: &str, shape: &[i64]) {
+        let name = format!("shape_{}", self.nodes.len());
+        self.tensors.push(Tensor {
+            dims: vec![shape.len() as i64],
+            data_type: INT64,
+            name: name.clone(),
+            raw_data: shape.iter().flat_map(|dim| dim.to_le_bytes()).collect(),
+        });
+        self.node_to(output, "Reshape", &[value, &name], vec![]);
+    }
+
+    fn transpose(&mut self, value: &str, permutation: &[i64]) -> String {
+        self.node("Transpose", &[value], vec![ints("perm", permutation)])
+    }
+
+    fn dense(&mut self, name: &str, layer: &Affine, value: &str) -> String {
+        let output = format!("{name}.out");
+        self.dense_to(&output, name, layer, value);
+        output
+    }
+
+    fn dense_to(&mut self, output: &str, name: &str, layer: &Affine, value: &str) {
+        let weights = self.weights;
+        let shape = [layer.input_len(), layer.output_len()];
+        let kernel = self.floats(format!("{name}.kernel"), &shape, &weights[layer.kernel.clone()]);
+        let bias = self.floats(format!("{name}.bias"), &shape[1..], &weights[layer.bias.clone()]);
+        self.node_to(output, "Gemm", &[value, &kernel, &bias], vec![]);
+    }
+
+    /// Keras keeps `[5, channels, filters]`, ONNX `[filters, channels, 5]`.
+    fn conv(&mut self, name: &str, layer: &Affine, channels: usize, value: &str) -> String {
+        let (weights, filters) = (self.weights, layer.bias.len());
+        let kernel = &weights[layer.kernel.clone()];
+        let mut turned = vec![0.0; kernel.len()];
+        for (k, w) in kernel.iter().enumerate() {
+            let (tap, channel, filter) = (k / filters / channels, k / filters % channels, k % filters);
+            turned[(filter * channels + channel) * KERNEL + tap] = *w;
+        }
+        let kernel = self.floats(format!("{name}.kernel"), &[filters, channels, KERNEL], &turned);
+        let bias = self.floats(format!("{name}.bias"), &[filters], &weights[layer.bias.clone()]);
+        let shape = ints("kernel_shape", &[KERNEL as i64]);
+        self.node("Conv", &[value, &kernel, &bias], vec![shape])
+    }
+
+    /// `[steps, B, inputs] → [steps, 2, B, units]`. Keras keeps kernels `[inputs, 4·units]` with gates i, f, c, o and
+    /// one bias; ONNX `[4·units, inputs]` with gates i, o, f, c and two biases, the second zero here.
+    fn lstm(&mut self, name: &str, layer: &BiLstm, value: &str) -> String {
+        const GATES: [usize; 4] = [0, 3, 1, 2];
+        let (units, weights) = (layer.units, self.weights);
+        let (mut w, mut r, mut b) = (Vec::new(), Vec::new(), Vec::new());
+        for tensors in layer.tensors() {
+            for (range, inputs, out) in [
+                (tensors[0].clone(), layer.inputs, &mut w),
+                (tensors[1].clone(), units, &mut r),
+                (tensors[2].clone(), 1, &mut b),
+            ] {
+                let kernel = &weights[range];
+                for gate in GATES {
+                    for unit in 0..units {
+                        out.extend((0..inputs).map(|input| kernel[(input * 4 + gate) * units + unit]));
+                    }
+                }
+            }
+            b.resize(b.len() + 4 * units, 0.0);
+        }
+        let w = self.floats(format!("{name}.W"), &[2, 4 * units, layer.inputs], &w);
+        let r = self.floats(format!("{name}.R"), &[2, 4 * units, units], &r);
+        let b = self.floats(format!("{name}.B"), &[2, 8 * units], &b);
+        self.node(
+            "LSTM",
+            &[value, &w, &r, &b],
+            vec![
+                string("direction", "bidirectional"),
+                int("hidden_size", units as i64),
+            ],
+        )
+    }
+
+    fn finish(self, name: &str, input: (&str, &[usize]), output: (&str, &[usize])) -> Vec<u8> {
+        let value = |(name, dims): (&str, &[usize])| ValueInfo {
+            name: name.to_owned(),
+            r#type: Some(Type {
+                tensor_type: Some(TensorType {
+                    elem_type: FLOAT,
+                    shape: Some(batched(dims)),
+                }),
+            }),
+        };
+        let graph = Graph {
+            node: self.nodes,
+            name: name.to_owned(),
+            initializer: self.tensors,
+            input: vec![value(input)],
+            output: vec![value(output)],
+        };
+        let model = Model {
+            ir_version: IR_VERSION,
+            producer_name: "train".to_owned(),
+            graph: Some(graph),
+            opset_import: vec![OperatorSet {
+                domain: String::new(),
+                version: OPSET,
+            }],
+        };
+        model.encode_to_vec()
+    }
+}
+
+/// `[B, dims…]` with `B` dynamic.
+fn batched(dims: &[usize]) -> Shape {
+    let batch = Dimension {
+        dim_value: None,
+        dim_param: Some("B".to_owned()),
+    };
+    let fixed = dims.iter().map(|dim| Dimension {
+        dim_value: Some(*dim as i64),
+        dim_param: None,
+    });
+    Shape {
+        dim: std::iter::once(batch).chain(fixed).collect(),
+    }
+}
+
+fn int(name: &str, value: i64) -> Attribute {
+    Attribute {
+        name: name.to_owned(),
+        i: Some(value),
+        r#type: 2,
+        ..Attribute::default()
+    }
+}
+
+fn ints(name: &str, values: &[i64]) -> Attribute {
+    Attribute {
+        name: name.to_owned(),
+        ints: values.to_vec(),
+        r#type: 7,
+        ..Attribute::default()
+    }
+}
+
+fn float(name: &str, value: f32) -> Attribute {
+    Attribute {
+        name: name.to_owned(),
+        f: Some(value),
+        r#type: 1,
+        ..Attribute::default()
+    }
+}
+
+fn string(name: &str, value: &str) -> Attribute {
+    Attribute {
+        name: name.to_owned(),
+        s: Some(value.as_bytes().to_vec()),
+        r#type: 3,
+        ..Attribute::default()
+    }
+}

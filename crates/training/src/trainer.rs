@@ -1,0 +1,289 @@
+//! The training loop's inner part: nets, optimisers and one generator step after another.
+//!
+//! A batch is cut into shards of [`SHARD`] samples that are computed apart and summed in order, so the weights depend
+//! on the seed and never on how many threads did the work.
+
+use rand_chacha::ChaCha8Rng;
+
+use crate::adam;
+use crate::nets::{Nets, Weights};
+use crate::rng::{self, Purpose, Streams};
+use crate::steps::{Batch, CriticLoss, GeneratorLoss, Workspace};
+
+/// Samples of a shard.
+pub const SHARD: usize = 32;
+
+/// Updates of each critic before one of the generator.
+pub const CRITIC_UPDATES: usize = 5;
+
+/// What one generator step reports: means over its critic updates, and its own loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepLosses {
+    /// Critic of windows.
+    pub critic_x: CriticLoss,
+    /// Critic of latents.
+    pub critic_z: CriticLoss,
+    /// Encoder and generator.
+    pub generator: GeneratorLoss,
+}
+
+/// Everything that training changes, and so everything that a checkpoint holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// Generator steps done; with the seed, also the position of all randomness.
+    pub step: usize,
+    /// The weights.
+    pub weights: Weights,
+    /// Adam's first moments.
+    pub first: Weights,
+    /// Adam's second moments.
+    pub second: Weights,
+    /// Exponential moving average of the weights; what bundles are made of.
+    pub average: Weights,
+}
+
+/// Settings of the loop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// The one seed.
+    pub seed: u64,
+    /// Samples of a batch.
+    pub batch: usize,
+    /// Adam's rate.
+    pub learning_rate: f64,
+    /// Decay a generator step of the average of the weights; 0 makes it the weights themselves.
+    pub average: f64,
+    /// Threads that work on a batch.
+    pub threads: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            batch: 64,
+            learning_rate: adam::LEARNING_RATE,
+            average: 0.0,
+            threads: 1,
+        }
+    }
+}
+
+/// Nets in training.
+#[derive(Debug)]
+pub struct Trainer {
+    /// The nets' shapes.
+    pub nets: Nets,
+    /// Weights, moments, position.
+    pub state: State,
+    settings: Settings,
+    streams: Streams,
+    shards: Vec<Workspace>,
+}
+
+/// Which nets an update changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Update {
+    CriticX,
+    CriticZ,
+    Generator,
+}
+
+impl Trainer {
+    /// Fresh nets.
+    #[must_use]
+    pub fn new(nets: Nets, settings: Settings) -> Self {
+        let streams = Streams::new(settings.seed);
+        let weights = nets.init(streams);
+        let mut zeros = weights.clone();
+        zeros.nets_mut().into_iter().for_each(|net| net.fill(0.0));
+        let state = State {
+            step: 0,
+            average: weights.clone(),
+            weights,
+            first: zeros.clone(),
+            second: zeros,
+        };
+        Self::with_state(nets, settings, state)
+    }
+
+    /// Goes on from a checkpoint.
+    #[must_use]
+    pub fn with_state(nets: Nets, settings: Settings, state: State) -> Self {
+        let shards = settings.batch.div_ceil(SHARD);
+        Self {
+            shards: (0..shards).map(|_| Workspace::new(&nets)).collect(),
+            streams: Streams::new(settings.seed),
+            nets,
+            state,
+            settings,
+        }
+    }
+
+    /// One generator step: for each of the batches an update of Cx, then of Cz with the same windows and latents;
+    /// then one of E and G with the last. `fill` writes the windows of a critic update, `[batch, window]`.
+    pub fn step(&mut self, mut fill: impl FnMut(usize, &mut [f32])) -> StepLosses {
+        let (batch, sizes) = (self.settings.batch, &self.nets.sizes);
+        let mut x = vec![0.0; batch * sizes.window];
+        let mut z = vec![0.0; batch * sizes.latent];
+        let mut losses = StepLosses::default();
+        for inner in 0..CRITIC_UPDATES {
+            let number = self.state.step * CRITIC_UPDATES + inner;
+            fill(inner, &mut x);
+            rng::normals(&mut self.streams.stream(Purpose::Latents, number, 0), &mut z);
+            let mut alphas = self.streams.stream(Purpose::Alphas, number, 0);
+            let mut alpha = || {
+                (0..batch)
+                    .map(|_| rng::uniform(&mut alphas))
+                    .collect::<Vec<f32>>()
+            };
+            let share = |loss: CriticLoss| CriticLoss {
+                real: loss.real / CRITIC_UPDATES as f64,
+                fake: loss.fake / CRITIC_UPDATES as f64,
+                penalty: loss.penalty / CRITIC_UPDATES as f64,
+            };
+            for (update, sum) in [
+                (Update::CriticX, &mut losses.critic_x),
+                (Update::CriticZ, &mut losses.critic_z),
+            ] {
+                let parts = self.update(update, number, &x, &z, &alpha());
+                parts.into_iter().for_each(|part| sum.add(share(part.0)));
+            }
+        }
+        let parts = self.update(Update::Generator, self.state.step, &x, &z, &vec![0.0; batch]);
+        parts.into_iter().for_each(|part| losses.generator.add(part.1));
+        self.state.step += 1;
+        self.follow();
+        losses
+    }
+
+    /// Computes the shards' gradients, sums them in order and lets Adam act; returns the shards' losses.
+    fn update(
+        &mut self,
+        update: Update,
+        number: usize,
+        x: &[f32],
+        z: &[f32],
+        alpha: &[f32],
+    ) -> Vec<(CriticLoss, GeneratorLoss)> {
+        let (nets, weights, streams) = (&self.nets, &self.state.weights, self.streams);
+        let (window, latent) = (nets.sizes.window, nets.sizes.latent);
+        let run = |shard: usize, workspace: &mut Workspace| {
+            let from = shard * SHARD;
+            let to = (from + SHARD).min(alpha.len());
+            let batch = Batch {
+                x: &x[from * window..to * window],
+                z: &z[from * latent..to * latent],
+                alpha: &alpha[from..to],
+                whole: alpha.len(),
+            };
+            run_shard(update, nets, weights, batch, workspace, |purpose| {
+                streams.stream(purpose, number, shard)
+            })
+        };
+        let threads = self.settings.threads.clamp(1, self.shards.len());
+        let per_thread = self.shards.len().div_ceil(threads);
+        let mut losses = vec![Default::default(); self.shards.len()];
+        std::thread::scope(|scope| {
+            let groups = self
+                .shards
+                .chunks_mut(per_thread)
+                .zip(losses.chunks_mut(per_thread));
+            for (group, (workspaces, losses)) in groups.enumerate() {
+                let work = move || {
+                    for (k, (workspace, loss)) in workspaces.iter_mut().zip(losses).enumerate() {
+                        *loss = run(group * per_thread + k, workspace);
+                    }
+                };
+                if threads == 1 {
+                    work();
+                } else {
+                    scope.spawn(work);
+                }
+            }
+        });
+        self.apply(update, number);
+        losses
+    }
+
+    /// Sums the shards' gradients into the first shard's, updates the weights that `update` is about, and clears.
+    fn apply(&mut self, update: Update, number: usize) {
+        let nets: &[usize] = match update {
+            Update::CriticX => &[2],
+            Update::CriticZ => &[3],
+            Update::Generator => &[0, 1],
+        };
+        let state = &mut self.state;
+        let weights = state.weights.nets_mut();
+        let (first, second) = (state.first.nets_mut(), state.second.nets_mut());
+        for &net in nets {
+            let (sum, others) = self.shards.split_at_mut(1);
+            let sum = &mut *sum[0].grads.nets_mut()[net];
+            for other in others {
+                let other = &mut *other.grads.nets_mut()[net];
+                sum.iter_mut().zip(&*other).for_each(|(sum, g)| *sum += g);
+                other.fill(0.0);
+            }
+            let rate = self.settings.learning_rate;
+            // Each of the three optimisers counts its own updates, and each is called once a number.
+            adam::update(
+                number as u64 + 1,
+                rate,
+                sum,
+                first[net],
+                second[net],
+                weights[net],
+            );
+            sum.fill(0.0);
+        }
+    }
+
+    /// Lets the average follow the weights.
+    fn follow(&mut self) {
+        let keep = self.settings.average as f32;
+        let pairs = self
+            .state
+            .average
+            .nets_mut()
+            .into_iter()
+            .zip(self.state.weights.nets());
+        for (average, weights) in pairs {
+            for (a, w) in average.iter_mut().zip(weights) {
+                *a = keep * *a + (1.0 - keep) * w;
+            }
+        }
+    }
+}
+
+fn run_shard(
+    update: Update,
+    nets: &Nets,
+    weights: &Weights,
+    batch: Batch<'_>,
+    workspace: &mut Workspace,
+    stream: impl Fn(Purpose) -> ChaCha8Rng,
+) -> (CriticLoss, GeneratorLoss) {
+    match update {
+        Update::CriticX => {
+            let mut dropout = stream(Purpose::DropoutX);
+            (
+                workspace.critic_x(nets, weights, batch, Some(&mut dropout)),
+                GeneratorLoss::default(),
+            )
+        }
+        Update::CriticZ => {
+            let mut dropout = stream(Purpose::DropoutZ);
+            (
+                workspace.critic_z(nets, weights, batch, Some(&mut dropout)),
+                GeneratorLoss::default(),
+            )
+        }
+        Update::Generator => {
+            let mut dropout = stream(Purpose::DropoutG);
+            (
+                CriticLoss::default(),
+                workspace.generator(nets, weights, batch, Some(&mut dropout)),
+            )
+        }
+    }
+}
