@@ -1,1 +1,14 @@
-//! todo
+//! The agent: drivers, command line, configuration, HTTP and metrics around [`pipeline`].
+
+pub mod cli;
+pub mod decode;
+pub mod exit_code;
+pub mod failure;
+pub mod inspect;
+pub mod model;
+pub mod replay;
+pub mod report;
+pub mod rows;
+pub mod settings;
+pub mod sinks;
+pub mod summary;

@@ -198,6 +198,28 @@ impl SeriesScorer {
         }
     }
 
+    /// Judges what still waits with the windows that have seen it: for `--flush` only.
+    pub fn flush(
+        &mut self,
+        spec: &ScoreSpec,
+        calibration: &LagCalibration,
+        interval: DurationMs,
+        floor: f64,
+        available_at: Timestamp,
+        out: &mut Vec<Scored>,
+    ) {
+        let context = Context {
+            spec,
+            calibration,
+            interval,
+            floor,
+            available_at,
+        };
+        while let Some(waiting) = self.waiting.pop_front() {
+            out.push(self.judge(&context, waiting));
+        }
+    }
+
     /// Buckets that wait for later windows, oldest first.
     pub fn waiting(&self) -> impl Iterator<Item = Bucket> + '_ {
         self.waiting.iter().map(|w| w.bucket)

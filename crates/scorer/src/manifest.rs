@@ -57,6 +57,15 @@ pub enum IntervalSpec {
     Any(AnyInterval),
 }
 
+impl std::fmt::Display for IntervalSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ms(ms) => write!(f, "{ms} ms"),
+            Self::Any(AnyInterval::Any) => f.write_str("any"),
+        }
+    }
+}
+
 /// The word `any`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -22,6 +22,15 @@ pub enum Scaler {
     },
 }
 
+impl std::fmt::Display for Scaler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::MinMax { min, max } => write!(f, "min-max, [{min}, {max}] onto [-1, 1]"),
+            Self::Window { gain } => write!(f, "each window by its own, {gain} standard deviations onto 1"),
+        }
+    }
+}
+
 /// The affine map of one window: `scaled = (value − center) / half_range`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Affine {
@@ -116,6 +125,37 @@ pub fn noise_floor(first_values: &[f64]) -> f64 {
         .max(0.05 * range)
         .max(1e-6 * quantile(0.5).abs());
     (0.05 * c0).max(1e-9)
+}
+
+/// [`noise_floor`] of a series as its first values arrive: frozen after [`Self::VALUES`] of them, so that later scores
+/// do not depend on how long the series has run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FloorEstimate {
+    first: Vec<f64>,
+    frozen: Option<f64>,
+}
+
+impl FloorEstimate {
+    /// Values that the floor is taken from.
+    pub const VALUES: usize = 256;
+
+    /// Takes one more value in.
+    pub fn push(&mut self, value: f64) {
+        if self.frozen.is_some() {
+            return;
+        }
+        self.first.push(value);
+        if self.first.len() >= Self::VALUES {
+            self.frozen = Some(noise_floor(&self.first));
+            self.first = Vec::new();
+        }
+    }
+
+    /// The floor so far, data units.
+    #[must_use]
+    pub fn floor(&self) -> f64 {
+        self.frozen.unwrap_or_else(|| noise_floor(&self.first))
+    }
 }
 
 #[cfg(test)]

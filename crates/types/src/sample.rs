@@ -61,6 +61,11 @@ pub enum ControlKind {
         /// Event time up to which the edge has waited.
         until: Timestamp,
     },
+    /// The partition was assigned: the task begins anew, silent about the past if `muted`.
+    Start {
+        /// Whether alerts and rows are held back until [`Self::Live`].
+        muted: bool,
+    },
     /// The re-read of the past is over: alerts are emitted from here on.
     Live,
 }

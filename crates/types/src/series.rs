@@ -70,6 +70,21 @@ impl SeriesKey {
         &self.0
     }
 
+    /// The labels, sorted by name, escapes undone.
+    #[must_use]
+    pub fn labels(&self) -> Vec<(String, String)> {
+        let mut labels = Vec::new();
+        let mut rest = self.0[self.name().len()..].chars();
+        // After `{` or `,` comes a label name, after `="` its value.
+        while matches!(rest.next(), Some('{' | ',')) {
+            let name = unescape(&mut rest, '=');
+            rest.next();
+            let value = unescape(&mut rest, '"');
+            labels.push((name, value));
+        }
+        labels
+    }
+
     /// The name part of the canonical text (escapes kept).
     #[must_use]
     pub fn name(&self) -> &str {
@@ -97,6 +112,23 @@ fn escape(text: &str, special: &[char], out: &mut String) {
             out.push(c);
         }
     }
+}
+
+/// Reads up to and over the first unescaped `end`.
+fn unescape(chars: &mut std::str::Chars<'_>, end: char) -> String {
+    let mut out = String::new();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some('n') => out.push('\n'),
+                Some(other) => out.push(other),
+                None => {}
+            },
+            c if c == end => break,
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 impl fmt::Display for SeriesKey {
@@ -153,6 +185,7 @@ mod tests {
             let x = SeriesKey::new(&n, &a).unwrap();
             let y = SeriesKey::new(&m, &b).unwrap();
             prop_assert_eq!(x == y, n == m && a == b);
+            prop_assert_eq!(x.labels(), a.into_iter().collect::<Vec<_>>());
         }
     }
 }

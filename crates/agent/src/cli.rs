@@ -1,0 +1,135 @@
+//! The command line: words that other programs rely on.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::failure::Failure;
+use crate::model::ServingOptions;
+use crate::replay::ReplayOptions;
+use scorer::runtime::Device;
+
+/// Watches metric streams and says early, once and with reasons when something is not normal.
+#[derive(Debug, Parser)]
+#[command(name = "agent", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Backtest a file: what the daemon would have said.
+    Replay(ReplayArgs),
+    /// Say what a bundle is and verify it against its fingerprint.
+    Inspect(InspectArgs),
+    /// Say what a stream or file holds: series, intervals, rejects with reasons.
+    Decode(DecodeArgs),
+}
+
+/// Options that name the bundle and where it runs.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// Bundle directory [default: the shipped models/general]
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// cpu, cuda (fails when it does not work) or auto
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<Device>,
+    /// ONNX Runtime library [default: searched for]
+    #[arg(long, value_name = "FILE")]
+    pub onnxruntime: Option<PathBuf>,
+    /// Inference threads [default: one a core]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+impl ModelArgs {
+    fn serving(self) -> ServingOptions {
+        ServingOptions {
+            model: self.model,
+            device: self.device,
+            onnxruntime: self.onnxruntime,
+            threads: self.threads.unwrap_or(0),
+        }
+    }
+}
+
+/// `agent replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// CSV (NAB, long or wide), JSON lines, or a recorded run; plain, gzip or zstd
+    #[arg(long, value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Override one setting, e.g. --set score.lag=4
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+    /// Labelled windows: JSON {key: [[start, end], …]}
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Write alert states, one JSON line each
+    #[arg(long, value_name = "OUT.jsonl")]
+    pub alerts: Option<PathBuf>,
+    /// Write one row a bucket (CSV, or JSON lines when it ends in .jsonl)
+    #[arg(long, value_name = "OUT.csv")]
+    pub scores: Option<PathBuf>,
+    /// Write a self-contained HTML report
+    #[arg(long, value_name = "OUT.html")]
+    pub report: Option<PathBuf>,
+    /// At the end, score what live would not have scored yet
+    #[arg(long)]
+    pub flush: bool,
+}
+
+/// `agent inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+/// `agent decode`.
+#[derive(Debug, Args)]
+pub struct DecodeArgs {
+    /// File to look into
+    #[arg(long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// auto, native_json or prometheus_json
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
+    pub format: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever stopped it, with its exit code.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Replay(args) => crate::replay::run(&ReplayOptions {
+            file: args.file,
+            serving: args.model.serving(),
+            config: args.config,
+            overrides: args.set,
+            labels: args.labels,
+            alerts: args.alerts,
+            scores: args.scores,
+            report: args.report,
+            flush: args.flush,
+        }),
+        Command::Inspect(args) => crate::inspect::run(&args.model.serving()),
+        Command::Decode(args) => crate::decode::run(&args.file, &args.format),
+    }
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
+        .ok_or_else(|| format!("`{text}` is not KEY=VALUE"))
+}

@@ -1,0 +1,62 @@
+//! A reason to stop, with the exit code that says which kind it is.
+
+use std::fmt;
+
+use crate::exit_code;
+
+/// What is printed before the process ends, and with which code.
+#[derive(Debug)]
+pub struct Failure {
+    /// One of [`crate::exit_code`].
+    pub code: u8,
+    /// For a person; one line, or one a problem.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with its code.
+    pub fn new(code: u8, message: impl fmt::Display) -> Self {
+        Self {
+            code,
+            message: message.to_string(),
+        }
+    }
+
+    /// The command line or the configuration is wrong.
+    pub fn usage(message: impl fmt::Display) -> Self {
+        Self::new(exit_code::USAGE, message)
+    }
+
+    /// The input holds nothing usable.
+    pub fn data(message: impl fmt::Display) -> Self {
+        Self::new(exit_code::DATA, message)
+    }
+
+    /// A file that must be there is not.
+    pub fn no_input(message: impl fmt::Display) -> Self {
+        Self::new(exit_code::NO_INPUT, message)
+    }
+
+    /// Something outside does not answer: a broker, a port, ONNX Runtime.
+    pub fn unavailable(message: impl fmt::Display) -> Self {
+        Self::new(exit_code::UNAVAILABLE, message)
+    }
+
+    /// A file cannot be written or read on.
+    pub fn io(message: impl fmt::Display) -> Self {
+        Self::new(exit_code::IO, message)
+    }
+
+    /// An internal fault: a bug.
+    pub fn internal(message: impl fmt::Display) -> Self {
+        Self::new(exit_code::INTERNAL, message)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,60 @@
+//! `agent inspect`: what a bundle is, verified against its fingerprint.
+
+use scorer::bundle::Bundle;
+use scorer::onnx::{DEFAULT_BATCH, OnnxBackend};
+use scorer::runtime::{Device, Runtime};
+
+use crate::failure::Failure;
+use crate::model::{ServingOptions, locate};
+
+/// Prints the bundle's identity and the verdict on its fingerprint.
+///
+/// # Errors
+/// A bad bundle, no runtime, or outputs that differ from the fingerprint.
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+pub fn run(options: &ServingOptions) -> Result<(), Failure> {
+    let dir = locate(options.model.as_deref())?;
+    let bundle = Bundle::load(&dir).map_err(Failure::data)?;
+    let m = bundle.manifest();
+    let a = &m.architecture;
+    println!("{}", bundle.label());
+    println!("  directory     {}", dir.display());
+    println!("  hash          {}", bundle.hash());
+    println!(
+        "  window        {} buckets, {} channel, interval {}",
+        m.window, m.channels, m.interval
+    );
+    println!("  scaler        {}", m.scaler);
+    println!(
+        "  architecture  {}: {} parameters",
+        a.name,
+        a.parameters.iter().sum::<usize>()
+    );
+    println!(
+        "                E {} G {} Cx {} Cz {}",
+        a.parameters[0], a.parameters[1], a.parameters[2], a.parameters[3]
+    );
+    println!(
+        "  training      seed {}, {} generator steps",
+        m.training.seed, m.training.generator_steps
+    );
+    println!("                {}", m.training.command);
+    for c in &m.calibration {
+        println!(
+            "  lag {:<3}       error median {:.4} p99 {:.4}, critic centre {:.4} scale {:.4}",
+            c.lag, c.error_median, c.error_p99, c.critic_center, c.critic_scale
+        );
+    }
+    let runtime = Runtime::find(options.onnxruntime.as_deref()).map_err(Failure::unavailable)?;
+    let device = options.device.unwrap_or(Device::Cpu);
+    let mut backend =
+        OnnxBackend::new(&bundle, &runtime, device, DEFAULT_BATCH).map_err(Failure::unavailable)?;
+    let report = backend.verify_fingerprint(&bundle).map_err(Failure::data)?;
+    println!("  fingerprint   {report}");
+    println!(
+        "  device        {}, ONNX Runtime {}",
+        scorer::Backend::device(&backend),
+        runtime.version()
+    );
+    Ok(())
+}

@@ -1,0 +1,328 @@
+//! `agent replay`: the task code of the daemon at full speed over a file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use ingest::file::{FileOptions, FileType, ReadItem};
+use ingest::inputlog::Entry;
+use ingest::labels::Labels;
+use pipeline::{Host, Input, Output, Task, TaskId, TaskSettings};
+use types::{Payload, Record, Rejected, Sample};
+
+use crate::failure::Failure;
+use crate::model::{self, Serving, ServingOptions};
+use crate::sinks::Sinks;
+use crate::summary::Summary;
+
+/// Windows gathered before the nets run: enough to fill every backend several times.
+const WINDOWS_A_ROUND: usize = 512;
+
+/// What `agent replay` was asked for.
+#[derive(Clone, Debug, Default)]
+pub struct ReplayOptions {
+    /// The file to replay.
+    pub file: PathBuf,
+    /// Bundle, device and threads.
+    pub serving: ServingOptions,
+    /// Configuration file.
+    pub config: Option<PathBuf>,
+    /// `section.key=value` over it.
+    pub overrides: Vec<(String, String)>,
+    /// Ground truth.
+    pub labels: Option<PathBuf>,
+    /// Where alerts go, one JSON line a state.
+    pub alerts: Option<PathBuf>,
+    /// Where rows go; CSV, or JSON lines when it ends in `.jsonl`.
+    pub scores: Option<PathBuf>,
+    /// Where the HTML report goes.
+    pub report: Option<PathBuf>,
+    /// Score at the end what live would not have scored yet.
+    pub flush: bool,
+}
+
+/// Replays the file and prints a summary.
+///
+/// # Errors
+/// Wrong options, an unusable file, bundle or runtime, or outputs that cannot be written.
+pub fn run(options: &ReplayOptions) -> Result<(), Failure> {
+    let file = options.file.display();
+    let describe = |e: ingest::file::OpenError| match e {
+        ingest::file::OpenError::NotFound => Failure::no_input(format!("{file}: {e}")),
+        ingest::file::OpenError::Read(_) => Failure::io(format!("{file}: {e}")),
+        _ => Failure::data(format!("{file}: {e}")),
+    };
+    let file_type = ingest::file::sniff(&options.file).map_err(describe)?;
+    let recorded = match file_type {
+        FileType::InputLog => Some(
+            ingest::file::open_log(&options.file)
+                .map_err(describe)?
+                .header()
+                .clone(),
+        ),
+        FileType::Csv | FileType::JsonLines => None,
+    };
+    let settings = crate::settings::load(
+        options.config.as_deref(),
+        recorded.as_ref().map(|header| header.config.as_str()),
+        &options.overrides,
+    )?;
+    let zone = settings.zone();
+    let labels = match &options.labels {
+        Some(path) => Some(
+            Labels::load_in(path, zone.as_ref())
+                .map_err(|e| Failure::data(format!("{}: {e}", path.display())))?,
+        ),
+        None => None,
+    };
+    let serving = model::load(&settings.serving(&options.serving))?;
+    if let Some(header) = recorded.filter(|h| h.bundle != serving.bundle.label()) {
+        eprintln!(
+            "note: recorded with bundle {}, replayed with {}: scores will differ",
+            header.bundle,
+            serving.bundle.label()
+        );
+    }
+    let mut sinks = Sinks::create(
+        options.alerts.as_deref(),
+        options.scores.as_deref(),
+        options.report.is_some(),
+    )?;
+    let mut replay = Replay::new(options, serving, &mut sinks);
+    match file_type {
+        FileType::InputLog => replay.log(|topic, model| settings.task(topic, model))?,
+        FileType::Csv | FileType::JsonLines => {
+            let read = FileOptions {
+                zone,
+                labels: settings.labels(),
+            };
+            replay.plain(&settings.task("", replay.model()), &read)?;
+        }
+    }
+    let facts = replay.facts();
+    sinks.finish()?;
+    let summary = Summary::new(facts, &sinks, labels.as_ref(), &options.file);
+    summary.print();
+    if let Some(path) = &options.report {
+        let html = summary.report(&sinks, labels.as_ref());
+        std::fs::write(path, html).map_err(|e| Failure::io(format!("{}: {e}", path.display())))?;
+    }
+    Ok(())
+}
+
+/// One replay under way.
+struct Replay<'a> {
+    options: &'a ReplayOptions,
+    host: Host,
+    serving: Facts,
+    model: pipeline::Model,
+    sinks: &'a mut Sinks,
+    outputs: Vec<(TaskId, Output)>,
+    samples: u64,
+}
+
+/// What the summary says of the run beside its outputs.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The file.
+    pub file: PathBuf,
+    /// Bundle name and hash.
+    pub bundle: String,
+    /// The device that computed, with the runtime's version.
+    pub device: String,
+    /// Samples read.
+    pub samples: u64,
+    /// Windows that went through the nets.
+    pub windows: u64,
+    /// Windows that the nets failed on.
+    pub failed: u64,
+}
+
+impl<'a> Replay<'a> {
+    fn new(options: &'a ReplayOptions, serving: Serving, sinks: &'a mut Sinks) -> Self {
+        let model = serving.model();
+        let facts = Facts {
+            file: options.file.clone(),
+            bundle: serving.bundle.label(),
+            device: format!("{}, ONNX Runtime {}", serving.device, serving.runtime_version),
+            samples: 0,
+            windows: 0,
+            failed: 0,
+        };
+        let host = Host::new(serving.backends);
+        Self {
+            options,
+            host,
+            serving: facts,
+            model,
+            sinks,
+            outputs: Vec::new(),
+            samples: 0,
+        }
+    }
+
+    fn model(&self) -> pipeline::Model {
+        self.model.clone()
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            samples: self.samples,
+            ..self.serving.clone()
+        }
+    }
+
+    /// A metric file: one task, every sample a record.
+    fn plain(&mut self, settings: &TaskSettings, read: &FileOptions) -> Result<(), Failure> {
+        let path = &self.options.file;
+        let fail = |e: &dyn std::fmt::Display| Failure::data(format!("{}: {e}", path.display()));
+        let mut reader = ingest::file::open(path, read).map_err(|e| fail(&e))?;
+        let id = TaskId {
+            topic: ingest::file::stem(path).into(),
+            partition: 0,
+        };
+        self.host
+            .assign(id.clone(), Task::new(Arc::new(settings.clone()), false));
+        let bar = progress_bar(reader.bytes_total());
+        let mut offset = 0;
+        while let Some(item) = reader.next() {
+            match item.map_err(|e| fail(&e))? {
+                ReadItem::Sample(sample) => {
+                    self.sample(&id, offset, sample)?;
+                    offset += 1;
+                }
+                ReadItem::Rejected(Rejected { reason, .. }) => self.sinks.reject(reason),
+                ReadItem::Truth {
+                    series,
+                    time,
+                    anomalous,
+                } => self.sinks.truth(series, time, anomalous),
+            }
+            if offset % 1024 == 0 {
+                bar.set_position(reader.bytes_read());
+            }
+        }
+        bar.finish_and_clear();
+        if self.samples == 0 {
+            return Err(fail(&format_args!(
+                "no readable sample{}",
+                self.sinks
+                    .first_reject()
+                    .map_or_else(String::new, |r| format!(" ({r})"))
+            )));
+        }
+        self.end(&id)
+    }
+
+    fn sample(&mut self, id: &TaskId, offset: i64, sample: Sample) -> Result<(), Failure> {
+        self.samples += 1;
+        let record = Record {
+            offset,
+            time: None,
+            payload: Payload::Samples(vec![sample]),
+        };
+        self.host.feed(id, Input::Record(&record), &mut self.outputs);
+        if self.host.due() >= WINDOWS_A_ROUND {
+            self.round()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A recorded run: one pass a partition, so that memory does not grow with the log and outputs come partition by
+    /// partition whatever the order in which the records came in.
+    fn log(&mut self, settings: impl Fn(&str, pipeline::Model) -> TaskSettings) -> Result<(), Failure> {
+        let path = &self.options.file;
+        let open =
+            || ingest::file::open_log(path).map_err(|e| Failure::data(format!("{}: {e}", path.display())));
+        let fail = |e: &dyn std::fmt::Display| Failure::data(format!("{}: {e}", path.display()));
+        let mut ids = std::collections::BTreeSet::new();
+        for entry in open()? {
+            if let Some(id) = task_of(&entry.map_err(|e| fail(&e))?) {
+                ids.insert(id);
+            }
+        }
+        for id in ids {
+            let task = Task::new(Arc::new(settings(&id.topic, self.model())), false);
+            self.host.assign(id.clone(), task);
+            for entry in open()? {
+                let entry = entry.map_err(|e| fail(&e))?;
+                if task_of(&entry).as_ref() != Some(&id) {
+                    continue;
+                }
+                match &entry {
+                    Entry::Record { record, .. } => {
+                        self.samples += 1;
+                        self.host.feed(&id, Input::Record(record), &mut self.outputs);
+                    }
+                    Entry::Control { control, .. } => {
+                        // A new start forgets what the nets still owe the old one: it must be paid first.
+                        self.round()?;
+                        self.host.feed(&id, Input::Control(control), &mut self.outputs);
+                    }
+                    Entry::Header(_) | Entry::End => {}
+                }
+                if self.host.due() >= WINDOWS_A_ROUND {
+                    self.round()?;
+                }
+            }
+            self.end(&id)?;
+        }
+        Ok(())
+    }
+
+    /// The end of the input of one task.
+    fn end(&mut self, id: &TaskId) -> Result<(), Failure> {
+        self.round()?;
+        self.host.feed(
+            id,
+            Input::EndOfInput {
+                flush: self.options.flush,
+            },
+            &mut self.outputs,
+        );
+        self.round()?;
+        if let Some(task) = self.host.revoke(id) {
+            for row in task.pending_rows() {
+                self.sinks.row(row)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn round(&mut self) -> Result<(), Failure> {
+        let inference = self.host.infer(&mut self.outputs);
+        self.serving.windows += inference.windows as u64;
+        self.serving.failed += inference.failed as u64;
+        for error in inference.errors {
+            eprintln!("warning: {error}");
+        }
+        for (_, output) in self.outputs.drain(..) {
+            self.sinks.take(output)?;
+        }
+        Ok(())
+    }
+}
+
+fn task_of(entry: &Entry) -> Option<TaskId> {
+    match entry {
+        Entry::Record { topic, partition, .. } | Entry::Control { topic, partition, .. } => Some(TaskId {
+            topic: topic.as_str().into(),
+            partition: *partition,
+        }),
+        Entry::Header(_) | Entry::End => None,
+    }
+}
+
+fn progress_bar(bytes: u64) -> ProgressBar {
+    let bar = ProgressBar::new(bytes);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {elapsed} left {eta}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Whether `path` names JSON lines.
+pub(crate) fn is_json_lines(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("jsonl"))
+}

@@ -1,0 +1,210 @@
+//! Where the outputs of a replay go: files, counts, and what the report needs.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use pipeline::Output;
+use types::{Alert, Occurrence, RejectReason, RowStatus, ScoreRow, SeriesKey, Timestamp};
+
+use crate::failure::Failure;
+use crate::replay::is_json_lines;
+use crate::rows;
+
+/// Files and tallies of one replay.
+#[derive(Default)]
+pub struct Sinks {
+    alerts_file: Option<(PathBuf, BufWriter<File>)>,
+    scores: Option<(PathBuf, Scores)>,
+    keep_rows: bool,
+    /// Rows by series, kept for the report only.
+    pub rows: BTreeMap<SeriesKey, Vec<ScoreRow>>,
+    /// Every alert state, in order.
+    pub alerts: Vec<Alert>,
+    /// Occurrences by kind.
+    pub occurred: BTreeMap<Occurrence, u64>,
+    /// Samples and lines that were not used, by reason.
+    pub rejected: BTreeMap<RejectReason, u64>,
+    /// By series: rows, rows with a score, first and last bucket, time in alert.
+    pub series: BTreeMap<SeriesKey, SeriesTally>,
+    truth: BTreeMap<Option<SeriesKey>, Vec<(Timestamp, Timestamp, bool)>>,
+}
+
+/// What is counted of one series.
+#[derive(Clone, Debug, Default)]
+pub struct SeriesTally {
+    /// Buckets.
+    pub rows: u64,
+    /// Buckets with a score.
+    pub scored: u64,
+    /// Starts of the first and the last bucket.
+    pub span: Option<(Timestamp, Timestamp)>,
+    /// Intervals `available_at` of opening to `available_at` of ending during which an alert was open.
+    pub in_alert: Vec<(Timestamp, Timestamp)>,
+}
+
+enum Scores {
+    Csv(Box<csv::Writer<File>>),
+    JsonLines(BufWriter<File>),
+}
+
+impl Sinks {
+    /// Opens the output files; they exist from here on, even if nothing is written.
+    ///
+    /// # Errors
+    /// When one cannot be created.
+    pub fn create(alerts: Option<&Path>, scores: Option<&Path>, keep_rows: bool) -> Result<Self, Failure> {
+        let create = |path: &Path| File::create(path).map_err(|e| unwritable(path, &e));
+        let alerts_file = match alerts {
+            Some(path) => Some((path.to_owned(), BufWriter::new(create(path)?))),
+            None => None,
+        };
+        let scores = match scores {
+            Some(path) if is_json_lines(path) => {
+                Some((path.to_owned(), Scores::JsonLines(BufWriter::new(create(path)?))))
+            }
+            Some(path) => {
+                let mut writer = csv::Writer::from_writer(create(path)?);
+                writer
+                    .write_record(rows::COLUMNS)
+                    .map_err(|e| unwritable(path, &e))?;
+                Some((path.to_owned(), Scores::Csv(Box::new(writer))))
+            }
+            None => None,
+        };
+        Ok(Self {
+            alerts_file,
+            scores,
+            keep_rows,
+            ..Self::default()
+        })
+    }
+
+    /// Takes one output of a task.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn take(&mut self, output: Output) -> Result<(), Failure> {
+        match output {
+            Output::Alert(alert) => self.alert(alert),
+            Output::Row(row) => self.row(row),
+            Output::Occurred(occurrence) => {
+                if let Occurrence::Rejected(reason) = occurrence {
+                    *self.rejected.entry(reason).or_default() += 1;
+                }
+                *self.occurred.entry(occurrence).or_default() += 1;
+                Ok(())
+            }
+            Output::Due { .. } | Output::Processed { .. } | Output::Rejected { .. } => Ok(()),
+        }
+    }
+
+    fn alert(&mut self, alert: Alert) -> Result<(), Failure> {
+        if let Some((path, writer)) = &mut self.alerts_file {
+            let line = alerting::wire::to_json(&alert);
+            writeln!(writer, "{line}").map_err(|e| unwritable(path, &e))?;
+        }
+        self.alerts.push(alert);
+        Ok(())
+    }
+
+    /// Takes one row.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn row(&mut self, row: ScoreRow) -> Result<(), Failure> {
+        if let Some((path, scores)) = &mut self.scores {
+            match scores {
+                Scores::Csv(writer) => writer.write_record(rows::fields(&row)).map_err(io::Error::from),
+                Scores::JsonLines(writer) => writeln!(writer, "{}", rows::to_json(&row)),
+            }
+            .map_err(|e| unwritable(path, &e))?;
+        }
+        let tally = self.series.entry(row.series.clone()).or_default();
+        tally.rows += 1;
+        tally.scored += u64::from(row.status == RowStatus::Final && row.score.is_some());
+        let (first, _) = tally.span.unwrap_or((row.timestamp, row.timestamp));
+        tally.span = Some((first, row.timestamp));
+        if self.keep_rows {
+            self.rows.entry(row.series.clone()).or_default().push(row);
+        }
+        Ok(())
+    }
+
+    /// Counts a line that the reader could not use.
+    pub fn reject(&mut self, reason: RejectReason) {
+        *self.rejected.entry(reason).or_default() += 1;
+    }
+
+    /// The reason of some rejected line.
+    #[must_use]
+    pub fn first_reject(&self) -> Option<&'static str> {
+        self.rejected.keys().next().map(|r| r.name())
+    }
+
+    /// Takes what a `label` column says of one row.
+    pub fn truth(&mut self, series: Option<SeriesKey>, time: Timestamp, anomalous: bool) {
+        let runs = self.truth.entry(series).or_default();
+        match runs.last_mut() {
+            Some((_, end, kind)) if *kind == anomalous => *end = time,
+            _ => runs.push((time, time, anomalous)),
+        }
+    }
+
+    /// Labelled spans that the file itself gave for `series`.
+    #[must_use]
+    pub fn truth_windows(&self, series: &SeriesKey) -> Vec<(Timestamp, Timestamp)> {
+        let own = self
+            .truth
+            .get(&Some(series.clone()))
+            .or_else(|| self.truth.get(&None));
+        own.into_iter()
+            .flatten()
+            .filter(|(.., kind)| *kind)
+            .map(|(a, b, _)| (*a, *b))
+            .collect()
+    }
+
+    /// Flushes the files and pairs alerts up.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn finish(&mut self) -> Result<(), Failure> {
+        if let Some((path, writer)) = &mut self.alerts_file {
+            writer.flush().map_err(|e| unwritable(path, &e))?;
+        }
+        if let Some((path, scores)) = &mut self.scores {
+            match scores {
+                Scores::Csv(writer) => writer.flush(),
+                Scores::JsonLines(writer) => writer.flush(),
+            }
+            .map_err(|e| unwritable(path, &e))?;
+        }
+        let mut open: BTreeMap<&str, &Alert> = BTreeMap::new();
+        for alert in &self.alerts {
+            match alert.state {
+                types::AlertState::Firing => {
+                    open.insert(&alert.id, alert);
+                }
+                types::AlertState::Escalated => {}
+                types::AlertState::Resolved => {
+                    if let Some(firing) = open.remove(alert.id.as_str()) {
+                        let tally = self.series.entry(alert.series.clone()).or_default();
+                        tally.in_alert.push((firing.available_at, alert.available_at));
+                    }
+                }
+            }
+        }
+        for firing in open.into_values() {
+            let tally = self.series.entry(firing.series.clone()).or_default();
+            let end = tally.span.map_or(firing.end, |(_, last)| last.max(firing.end));
+            tally.in_alert.push((firing.available_at, end));
+        }
+        Ok(())
+    }
+}
+
+fn unwritable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::io(format!("{} cannot be written: {error}", path.display()))
+}

@@ -1,0 +1,224 @@
+//! What a replay says at its end, on the terminal and in the report's head.
+
+use std::path::{Path, PathBuf};
+
+use ingest::labels::Labels;
+use types::{AlertState, SeriesKey, Severity, Timestamp};
+
+use crate::replay::Facts;
+use crate::report::{Report, SeriesReport};
+use crate::sinks::Sinks;
+
+/// Alerts listed on the terminal.
+const ALERTS_SHOWN: usize = 20;
+
+/// The numbers of one replay.
+pub struct Summary {
+    facts: Facts,
+    lines: Vec<(String, String)>,
+    alert_lines: Vec<String>,
+    alerts_left_out: usize,
+}
+
+/// How alerts met the labelled windows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LabelTally {
+    /// Labelled windows.
+    pub windows: u64,
+    /// Labelled windows in which an alert became available.
+    pub hit: u64,
+    /// Alerts that became available outside every labelled window.
+    pub outside: u64,
+    /// Time outside labelled windows (milliseconds).
+    pub calm_ms: i64,
+    /// Time in alert outside labelled windows (milliseconds).
+    pub calm_in_alert_ms: i64,
+}
+
+impl Summary {
+    /// Sums a finished replay up.
+    #[must_use]
+    pub fn new(facts: Facts, sinks: &Sinks, labels: Option<&Labels>, file: &Path) -> Self {
+        let firing = |severity| {
+            let states = sinks.alerts.iter().filter(|a| a.severity == severity);
+            states.filter(|a| a.state == AlertState::Firing).count()
+        };
+        let escalated = sinks
+            .alerts
+            .iter()
+            .filter(|a| a.state == AlertState::Escalated)
+            .count();
+        let (rows, scored) = sinks
+            .series
+            .values()
+            .fold((0, 0), |(rows, scored), s| (rows + s.rows, scored + s.scored));
+        let mut lines = vec![
+            (
+                "bundle".to_owned(),
+                format!("{} on {}", facts.bundle, facts.device),
+            ),
+            ("samples".to_owned(), facts.samples.to_string()),
+            ("series".to_owned(), sinks.series.len().to_string()),
+            ("buckets".to_owned(), format!("{rows}, {scored} scored")),
+            (
+                "alerts".to_owned(),
+                format!(
+                    "{} warning, {} critical, {escalated} escalated",
+                    firing(Severity::Warning),
+                    firing(Severity::Critical)
+                ),
+            ),
+        ];
+        if !sinks.rejected.is_empty() {
+            let reasons: Vec<String> = sinks
+                .rejected
+                .iter()
+                .map(|(reason, n)| format!("{n} {}", reason.name()))
+                .collect();
+            lines.push(("not used".to_owned(), reasons.join(", ")));
+        }
+        if facts.failed > 0 {
+            lines.push(("failed windows".to_owned(), facts.failed.to_string()));
+        }
+        if let Some(tally) = label_tally(sinks, labels, file) {
+            lines.push((
+                "labels".to_owned(),
+                format!(
+                    "{} of {} windows alerted, {} alerts outside, {:.2} % of the time outside in alert",
+                    tally.hit,
+                    tally.windows,
+                    tally.outside,
+                    100.0 * tally.calm_in_alert_ms as f64 / tally.calm_ms.max(1) as f64
+                ),
+            ));
+        } else if labels.is_some() {
+            lines.push(("labels".to_owned(), "none for this file".to_owned()));
+        }
+        let firing: Vec<_> = sinks
+            .alerts
+            .iter()
+            .filter(|a| a.state == AlertState::Firing)
+            .collect();
+        let alert_lines = firing
+            .iter()
+            .take(ALERTS_SHOWN)
+            .map(|a| {
+                format!(
+                    "{}  {:<8}  score {:<5.2} value {:.6} expected {:.6}  {}",
+                    a.available_at,
+                    a.severity.name(),
+                    a.score,
+                    a.value,
+                    a.expected.unwrap_or(f64::NAN),
+                    a.series
+                )
+            })
+            .collect();
+        Self {
+            facts,
+            lines,
+            alert_lines,
+            alerts_left_out: firing.len().saturating_sub(ALERTS_SHOWN),
+        }
+    }
+
+    /// Prints to standard output.
+    #[expect(clippy::print_stdout, reason = "this is what the command is for")]
+    pub fn print(&self) {
+        println!("{}", self.facts.file.display());
+        for (name, value) in &self.lines {
+            println!("  {name:<15} {value}");
+        }
+        for line in &self.alert_lines {
+            println!("  {line}");
+        }
+        if self.alerts_left_out > 0 {
+            println!("  … and {} more (see --alerts)", self.alerts_left_out);
+        }
+    }
+
+    /// The HTML report.
+    #[must_use]
+    pub fn report(&self, sinks: &Sinks, labels: Option<&Labels>) -> String {
+        let file: PathBuf = self.facts.file.clone();
+        let series = sinks.rows.iter().map(|(key, rows)| SeriesReport {
+            name: key.to_string(),
+            rows: rows.clone(),
+            alerts: sinks
+                .alerts
+                .iter()
+                .filter(|a| a.series == *key)
+                .cloned()
+                .collect(),
+            labels: windows_of(sinks, labels, &file, key),
+        });
+        crate::report::render(&Report {
+            title: ingest::file::stem(&file),
+            file: file
+                .file_name()
+                .map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
+            bundle: self.facts.bundle.clone(),
+            generated_by: format!("agent {} replay", env!("CARGO_PKG_VERSION")),
+            summary: self.lines.clone(),
+            series: series.collect(),
+            rejected: sinks
+                .rejected
+                .iter()
+                .map(|(r, n)| (r.name().to_owned(), *n))
+                .collect(),
+        })
+    }
+}
+
+/// Labelled windows of a series: from the labels file, else from the file's own `label` column.
+fn windows_of(
+    sinks: &Sinks,
+    labels: Option<&Labels>,
+    file: &Path,
+    series: &SeriesKey,
+) -> Vec<(Timestamp, Timestamp)> {
+    match labels {
+        Some(labels) => labels.windows(file, series),
+        None => sinks.truth_windows(series),
+    }
+}
+
+/// Holds alerts against labelled windows, each at the time it became available; `None` without labels for the file.
+#[must_use]
+pub fn label_tally(sinks: &Sinks, labels: Option<&Labels>, file: &Path) -> Option<LabelTally> {
+    let mut tally = LabelTally::default();
+    let mut any = labels.is_some_and(|l| l.covers(file));
+    for (key, series) in &sinks.series {
+        let windows = windows_of(sinks, labels, file, key);
+        any |= !windows.is_empty();
+        let within = |t: Timestamp| windows.iter().any(|(a, b)| (*a..=*b).contains(&t));
+        let opened: Vec<Timestamp> = sinks
+            .alerts
+            .iter()
+            .filter(|a| a.series == *key && a.state == AlertState::Firing)
+            .map(|a| a.available_at)
+            .collect();
+        tally.windows += windows.len() as u64;
+        tally.hit += windows
+            .iter()
+            .filter(|(a, b)| opened.iter().any(|t| (*a..=*b).contains(t)))
+            .count() as u64;
+        tally.outside += opened.iter().filter(|t| !within(**t)).count() as u64;
+        let Some((first, last)) = series.span else {
+            continue;
+        };
+        tally.calm_ms += (last - first) - covered(&windows, first, last);
+        for (from, to) in &series.in_alert {
+            tally.calm_in_alert_ms += (*to - *from) - covered(&windows, *from, *to);
+        }
+    }
+    any.then_some(tally)
+}
+
+/// Length of the part of `[from, to]` that `windows` cover, taken as disjoint (milliseconds).
+fn covered(windows: &[(Timestamp, Timestamp)], from: Timestamp, to: Timestamp) -> i64 {
+    windows
+        .iter()
+        .map(|(a, b)| ((*b).min(to) - (*a).max(from)).max(0))
+        .sum()
+}
