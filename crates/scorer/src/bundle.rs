@@ -130,7 +130,10 @@ pub fn numeric_hash(manifest: &Manifest) -> String {
 /// Hexadecimal SHA-256 of `bytes`, as manifests write it.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// A bundle that cannot be used, with every reason.
@@ -259,7 +262,11 @@ fn take<T: DeserializeOwned>(table: &mut toml::Table, key: &str, problems: &mut 
 /// Parsers of TOML explain themselves over several lines; a problem is one.
 fn one_line(error: &impl fmt::Display) -> String {
     let text = error.to_string();
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
     lines.join("; ")
 }
 
@@ -269,13 +276,22 @@ fn check_manifest(manifest: &Manifest, problems: &mut Problems) {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     require(
         !m.name.is_empty() && m.name.chars().all(plain),
-        format!("name `{}` is not made of letters, digits, `-`, `_` and `.`", m.name),
+        format!(
+            "name `{}` is not made of letters, digits, `-`, `_` and `.`",
+            m.name
+        ),
     );
     require(
         m.window >= SHORTEST_WINDOW && m.window.is_multiple_of(2),
-        format!("window is {}, must be even and at least {SHORTEST_WINDOW}", m.window),
+        format!(
+            "window is {}, must be even and at least {SHORTEST_WINDOW}",
+            m.window
+        ),
     );
-    require(m.channels == 1, format!("channels is {}, this program serves 1", m.channels));
+    require(
+        m.channels == 1,
+        format!("channels is {}, this program serves 1", m.channels),
+    );
     require(m.latent > 0, "latent is 0".to_owned());
     if let crate::manifest::IntervalSpec::Ms(ms) = m.interval {
         require(ms > 0, format!("interval is {ms} ms, must be positive"));

@@ -6,10 +6,13 @@ pub mod backend;
 pub mod bundle;
 pub mod causal;
 pub mod companions;
+#[cfg(feature = "onnx")]
+pub mod fingerprint;
 pub mod manifest;
 pub mod normalise;
 #[cfg(feature = "onnx")]
 pub mod onnx;
+pub mod parity;
 #[cfg(feature = "onnx")]
 pub mod runtime;
 pub mod tail;

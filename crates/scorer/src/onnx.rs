@@ -11,7 +11,7 @@ use ort::value::{DynValue, TensorElementType, TensorRef, ValueType};
 
 use crate::backend::{Backend, BackendError, WindowOutput};
 use crate::bundle::{Bundle, Net};
-use crate::manifest::Fingerprint;
+use crate::fingerprint::FingerprintReport;
 use crate::runtime::{Device, Runtime};
 
 /// Rows of one call. Larger batches are slower on CPUs: the weights of a layer and 8 rows fit the cache.
@@ -110,11 +110,17 @@ impl OnnxBackend {
             let latents = matrix(&latents, Net::Encoder, self.input.dim().0, self.latent)?;
             for (i, output) in outputs.iter().enumerate() {
                 let row = first + i;
-                report.latent.compare(latents.row(i).iter(), &expected.latent[row]);
+                report
+                    .latent
+                    .compare(latents.row(i).iter(), &expected.latent[row]);
                 let y = output.reconstruction.iter();
                 report.reconstruction.compare(y, &expected.reconstruction[row]);
-                report.critic_x.compare_relative(output.critic, expected.critic_x[row]);
-                report.critic_z.compare_relative(judged[i], expected.critic_z[row]);
+                report
+                    .critic_x
+                    .compare_relative(output.critic, expected.critic_x[row]);
+                report
+                    .critic_z
+                    .compare_relative(judged[i], expected.critic_z[row]);
             }
             first += chunk.len();
         }
@@ -134,7 +140,9 @@ impl OnnxBackend {
                 let problem = format!("a window of {} samples, the nets take {length}", window.len());
                 return Err(BackendError(problem));
             }
-            self.input.slice_mut(s![row, .., 0]).assign(&ndarray::aview1(window));
+            self.input
+                .slice_mut(s![row, .., 0])
+                .assign(&ndarray::aview1(window));
         }
         let input = || TensorRef::from_array_view(self.input.view()).map_err(failed);
         let latents = run_net(&mut self.encoder, Net::Encoder, input()?)?;
@@ -163,80 +171,6 @@ impl Backend for OnnxBackend {
 
     fn device(&self) -> &str {
         self.device
-    }
-}
-
-/// Largest differences between the nets here and where the bundle was made.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FingerprintReport {
-    /// Windows compared.
-    pub windows: usize,
-    /// Largest difference allowed.
-    pub tolerance: f32,
-    /// Of `E(x)`, absolute.
-    pub latent: Difference,
-    /// Of `G(E(x))`, absolute.
-    pub reconstruction: Difference,
-    /// Of `Cx(x)`, relative to `max(1, |value|)`.
-    pub critic_x: Difference,
-    /// Of `Cz(E(x))`, relative to `max(1, |value|)`.
-    pub critic_z: Difference,
-}
-
-impl FingerprintReport {
-    fn new(expected: &Fingerprint) -> Self {
-        Self {
-            windows: expected.input.len(),
-            tolerance: expected.tolerance,
-            latent: Difference::default(),
-            reconstruction: Difference::default(),
-            critic_x: Difference::default(),
-            critic_z: Difference::default(),
-        }
-    }
-
-    /// Whether no difference exceeds the tolerance.
-    #[must_use]
-    pub fn is_within_tolerance(&self) -> bool {
-        [self.latent, self.reconstruction, self.critic_x, self.critic_z]
-            .iter()
-            .all(|d| d.0 <= self.tolerance)
-    }
-}
-
-impl std::fmt::Display for FingerprintReport {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "largest difference over {} windows: latent {:.1e}, reconstruction {:.1e}, critic_x {:.1e}, \
-             critic_z {:.1e} (tolerance {:.1e})",
-            self.windows,
-            self.latent.0,
-            self.reconstruction.0,
-            self.critic_x.0,
-            self.critic_z.0,
-            self.tolerance
-        )
-    }
-}
-
-/// A largest difference; NaN counts as infinite.
-#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
-pub struct Difference(pub f32);
-
-impl Difference {
-    fn widen(&mut self, difference: f32) {
-        self.0 = self.0.max(if difference.is_nan() { f32::INFINITY } else { difference });
-    }
-
-    fn compare<'a>(&mut self, found: impl Iterator<Item = &'a f32>, expected: &[f32]) {
-        for (found, expected) in found.zip(expected) {
-            self.widen((found - expected).abs());
-        }
-    }
-
-    fn compare_relative(&mut self, found: f32, expected: f32) {
-        self.widen((found - expected).abs() / expected.abs().max(1.0));
     }
 }
 
@@ -370,7 +304,13 @@ fn check_interface(net: Net, session: &Session, bundle: &Bundle) -> Result<(), S
 fn shape_text(shape: &[i64]) -> String {
     let axes: Vec<String> = shape
         .iter()
-        .map(|size| if *size < 0 { "batch".to_owned() } else { size.to_string() })
+        .map(|size| {
+            if *size < 0 {
+                "batch".to_owned()
+            } else {
+                size.to_string()
+            }
+        })
         .collect();
     format!("[{}]", axes.join(", "))
 }
@@ -388,7 +328,12 @@ fn run_net<'v>(
         .ok_or_else(|| BackendError(format!("{} gave no `{name}`", net.file())))
 }
 
-fn matrix(value: &DynValue, net: Net, rows: usize, columns: usize) -> Result<ArrayView2<'_, f32>, BackendError> {
+fn matrix(
+    value: &DynValue,
+    net: Net,
+    rows: usize,
+    columns: usize,
+) -> Result<ArrayView2<'_, f32>, BackendError> {
     let (shape, numbers) = value.try_extract_tensor::<f32>().map_err(failed)?;
     ArrayView2::from_shape((rows, columns), numbers)
         .map_err(|_| BackendError(format!("{} gave an output of shape {shape}", net.file())))

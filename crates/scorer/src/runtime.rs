@@ -96,7 +96,9 @@ impl Search {
             found.push(Candidate::file("beside the executable", &dir.join(&name)));
         }
         if let Some(dir) = &self.current_dir {
-            let nearest = dir.ancestors().find(|dir| dir.join(".deps").join(&name).is_file());
+            let nearest = dir
+                .ancestors()
+                .find(|dir| dir.join(".deps").join(&name).is_file());
             let deps = nearest.unwrap_or(dir).join(".deps").join(&name);
             found.push(Candidate::file("in .deps here or above", &deps));
         }
@@ -223,13 +225,17 @@ fn load(path: &Path) -> Result<Runtime, String> {
 }
 
 /// Asks the library itself, before `ort` does: `ort` checks the version but does not hand it out.
-#[expect(unsafe_code, reason = "loading a shared library and calling into it cannot be safe code")]
+#[expect(
+    unsafe_code,
+    reason = "loading a shared library and calling into it cannot be safe code"
+)]
 fn library_version(path: &Path) -> Result<String, String> {
     // SAFETY: ONNX Runtime's initialisers have no preconditions; `ort` is about to load the same file.
     let library = unsafe { libloading::Library::new(path) }.map_err(|error| error.to_string())?;
     // SAFETY: the symbol's type is the one in ONNX Runtime's C API, unchanged since its first release.
-    let base = unsafe { library.get::<unsafe extern "C" fn() -> *const ort::sys::OrtApiBase>(b"OrtGetApiBase") }
-        .map_err(|_| "not ONNX Runtime: it does not export OrtGetApiBase".to_owned())?;
+    let base =
+        unsafe { library.get::<unsafe extern "C" fn() -> *const ort::sys::OrtApiBase>(b"OrtGetApiBase") }
+            .map_err(|_| "not ONNX Runtime: it does not export OrtGetApiBase".to_owned())?;
     // SAFETY: the function takes nothing and returns null or a pointer to a static table.
     let base = unsafe { base().as_ref() }.ok_or("not ONNX Runtime: it has no API")?;
     // SAFETY: the table's function returns a static NUL-terminated string.
@@ -250,7 +256,10 @@ impl fmt::Display for RuntimeError {
         for line in &self.tried {
             write!(f, "\n  {line}")?;
         }
-        write!(f, "\nrun `make deps`, or set {LIBRARY_VARIABLE} to libonnxruntime.so")
+        write!(
+            f,
+            "\nrun `make deps`, or set {LIBRARY_VARIABLE} to libonnxruntime.so"
+        )
     }
 }
 
@@ -259,7 +268,11 @@ mod tests {
     use super::*;
 
     fn places(search: &Search) -> Vec<(&'static str, PathBuf)> {
-        search.candidates().into_iter().map(|c| (c.place, c.path)).collect()
+        search
+            .candidates()
+            .into_iter()
+            .map(|c| (c.place, c.path))
+            .collect()
     }
 
     #[test]
@@ -282,7 +295,11 @@ mod tests {
     fn the_nearest_deps_directory_wins() {
         let root = tempfile::tempdir().unwrap();
         let inner = root.path().join("a/b");
-        for dir in [root.path().join(".deps"), root.path().join("a/.deps"), inner.clone()] {
+        for dir in [
+            root.path().join(".deps"),
+            root.path().join("a/.deps"),
+            inner.clone(),
+        ] {
             std::fs::create_dir_all(&dir).unwrap();
         }
         let library = root.path().join(".deps/libonnxruntime.so");
@@ -294,7 +311,10 @@ mod tests {
         // The nearer `.deps` holds no library.
         assert_eq!(places(&search)[0].1, library);
         std::fs::write(inner.join("../.deps/libonnxruntime.so"), "").unwrap();
-        assert_eq!(places(&search)[0].1, root.path().join("a/.deps/libonnxruntime.so"));
+        assert_eq!(
+            places(&search)[0].1,
+            root.path().join("a/.deps/libonnxruntime.so")
+        );
     }
 
     #[test]
@@ -307,7 +327,10 @@ mod tests {
             tried: vec!["x.so (as configured): no such file".to_owned()],
         };
         let text = error.to_string();
-        assert!(text.contains("x.so (as configured): no such file") && text.contains("make deps"), "{text}");
+        assert!(
+            text.contains("x.so (as configured): no such file") && text.contains("make deps"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -62,8 +62,12 @@ fn the_hash_covers_what_numbers_depend_on() {
     assert!(changed(|m| m.scaler = Scaler::MinMax { min: -1.0, max: 1.5 }));
     assert!(changed(|m| m.scaler = Scaler::Window { gain: 1.0 }));
     assert!(changed(|m| m.calibration[0].critic_scale = 2.0));
-    assert!(changed(|m| _ = m.files.insert("critic_x.onnx".to_owned(), "0".to_owned())));
-    assert!(changed(|m| _ = m.files.insert("fingerprint.json".to_owned(), "0".to_owned())));
+    assert!(changed(
+        |m| _ = m.files.insert("critic_x.onnx".to_owned(), "0".to_owned())
+    ));
+    assert!(changed(
+        |m| _ = m.files.insert("fingerprint.json".to_owned(), "0".to_owned())
+    ));
     assert!(!changed(|m| m.name = "other".to_owned()));
     assert!(!changed(|m| m.training.command = "other".to_owned()));
 }
@@ -80,14 +84,25 @@ fn every_problem_is_told_at_once() {
     manifest.files.remove("generator.onnx");
     let mut text = toml::to_string(&manifest).unwrap();
     text = text.replace("latent = 2", "latent = \"two\"");
-    fs::write(dir.path().join("manifest.toml"), format!("colour = 1\nflavour = 2\n{text}")).unwrap();
+    fs::write(
+        dir.path().join("manifest.toml"),
+        format!("colour = 1\nflavour = 2\n{text}"),
+    )
+    .unwrap();
     // A key that cannot be read stops what depends on the whole manifest, not the other keys.
     let found = problems(dir.path());
     assert_eq!(found.len(), 3, "{found:#?}");
-    assert!(found[0].starts_with("manifest.toml: key `latent`: invalid type: string \"two\""), "{}", found[0]);
+    assert!(
+        found[0].starts_with("manifest.toml: key `latent`: invalid type: string \"two\""),
+        "{}",
+        found[0]
+    );
     assert_eq!(
         found[1..],
-        ["manifest.toml: unknown key `colour`", "manifest.toml: unknown key `flavour`"]
+        [
+            "manifest.toml: unknown key `colour`",
+            "manifest.toml: unknown key `flavour`"
+        ]
     );
 
     fs::write(dir.path().join("encoder.onnx"), "changed").unwrap();
@@ -110,7 +125,10 @@ fn every_problem_is_told_at_once() {
         assert!(found.starts_with(expected), "{found} is not {expected}");
     }
     let shown = Bundle::load(dir.path()).unwrap_err().to_string();
-    assert!(shown.starts_with("cannot use bundle ") && shown.lines().count() == 10, "{shown}");
+    assert!(
+        shown.starts_with("cannot use bundle ") && shown.lines().count() == 10,
+        "{shown}"
+    );
 }
 
 #[test]
@@ -129,7 +147,11 @@ fn missing_lags_and_senseless_calibration_are_named() {
     };
     assert_eq!(
         problems(dir.path()),
-        ["manifest.toml: calibration: lag 4 is missing".to_owned(), senseless(0), senseless(1)]
+        [
+            "manifest.toml: calibration: lag 4 is missing".to_owned(),
+            senseless(0),
+            senseless(1)
+        ]
     );
 }
 
@@ -137,12 +159,22 @@ fn missing_lags_and_senseless_calibration_are_named() {
 fn unreadable_manifests_are_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let found = problems(dir.path());
-    assert!(found.len() == 1 && found[0].starts_with("manifest.toml: No such file"), "{found:?}");
+    assert!(
+        found.len() == 1 && found[0].starts_with("manifest.toml: No such file"),
+        "{found:?}"
+    );
     let manifest = valid(dir.path());
     fs::write(dir.path().join("manifest.toml"), "format_version = \n").unwrap();
     let found = problems(dir.path());
     assert!(found.len() == 1 && !found[0].contains('\n'), "{found:?}");
-    write_manifest(dir.path(), &Manifest { format_version: 2, window: 3, ..manifest });
+    write_manifest(
+        dir.path(),
+        &Manifest {
+            format_version: 2,
+            window: 3,
+            ..manifest
+        },
+    );
     assert_eq!(
         problems(dir.path()),
         ["manifest.toml: format_version is 2, this program reads 1"]

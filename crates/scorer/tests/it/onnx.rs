@@ -8,8 +8,18 @@ use scorer::onnx::{DEFAULT_BATCH, OnnxBackend, OnnxError};
 use scorer::runtime::{Device, Runtime};
 use scorer::{Backend, WindowOutput};
 
-use crate::support::nets::{self, PAPER, Sizes, random_weights};
+use crate::support::nets::{self, Sizes, random_weights};
 use crate::support::{self, npz::Npz, write_bundle, write_manifest};
+
+/// The published sizes.
+const PAPER: Sizes = Sizes {
+    window: 100,
+    latent: 20,
+    encoder_units: 100,
+    generator_units: 64,
+    critic_filters: 64,
+    critic_z_units: 20,
+};
 
 const SMALL: Sizes = Sizes {
     window: 20,
@@ -39,7 +49,9 @@ fn bundle(sizes: Sizes, weights: &nets::Weights<'_>) -> Bundle {
 }
 
 fn window(length: usize, seed: usize) -> Vec<f32> {
-    (0..length).map(|i| ((i * (seed + 3)) as f32 * 0.37).sin()).collect()
+    (0..length)
+        .map(|i| ((i * (seed + 3)) as f32 * 0.37).sin())
+        .collect()
 }
 
 fn bits(output: &WindowOutput) -> Vec<u32> {
@@ -127,7 +139,10 @@ fn the_fingerprint_tells_nets_apart() {
     let Err(OnnxError::Fingerprint(report)) = verify(&fingerprint) else {
         panic!("a wrong critic value went unnoticed")
     };
-    assert!((report.critic_z.0 - 5e-4).abs() < 1e-5, "relative to its size: {report}");
+    assert!(
+        (report.critic_z.0 - 5e-4).abs() < 1e-5,
+        "relative to its size: {report}"
+    );
     assert_eq!(report.critic_x.0, 0.0);
 }
 
@@ -204,7 +219,11 @@ fn the_device_is_the_one_that_computes() {
     }
     let cpu = OnnxBackend::new(&bundle, &runtime, Device::Cpu, 1).unwrap();
     assert_eq!((cpu.device(), cpu.fallback_reason()), ("cpu", None));
-    assert!(cpu.runtime().version().starts_with("1."), "{}", cpu.runtime().version());
+    assert!(
+        cpu.runtime().version().starts_with("1."),
+        "{}",
+        cpu.runtime().version()
+    );
 }
 
 /// The reference's weights through nets of our own making give the reference's outputs, within 1e-5.

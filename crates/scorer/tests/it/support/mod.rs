@@ -10,41 +10,34 @@ use std::path::{Path, PathBuf};
 
 use scorer::bundle::{FINGERPRINT_FILE, MANIFEST_FILE, sha256_hex};
 use scorer::manifest::{
-    AnyInterval, Architecture, FORMAT_VERSION, Fingerprint, IntervalSpec, LagCalibration, Manifest, NET_FILES,
-    SERVED_LAGS, TrainingRecord,
+    AnyInterval, Architecture, FORMAT_VERSION, Fingerprint, IntervalSpec, LagCalibration, Manifest,
+    NET_FILES, SERVED_LAGS, TrainingRecord,
 };
 use scorer::normalise::Scaler;
 
 use nets::Sizes;
-
-/// Skips the rest of a test for want of `part`, loudly; on CI a skip is a failure.
-pub(crate) fn skip(part: &str, remedy: &str) {
-    assert!(
-        std::env::var("CI").as_deref() != Ok("true"),
-        "{part} is missing on CI: {remedy}"
-    );
-    eprintln!("SKIPPED: {part} is missing: {remedy}");
-}
 
 /// The reference's own numbers; reference data is no part of a machine, so its absence is never a failure.
 pub(crate) fn parity_dir() -> Option<PathBuf> {
     let dir = std::env::var_os("AGENT_REFERENCE_DATA").map(|root| Path::new(&root).join("parity"));
     let dir = dir.filter(|dir| dir.is_dir());
     if dir.is_none() {
-        eprintln!("SKIPPED: reference data is missing: set AGENT_REFERENCE_DATA to the directory that holds parity/");
+        eprintln!(
+            "SKIPPED: reference data is missing: set AGENT_REFERENCE_DATA to the directory that holds parity/"
+        );
     }
     dir
 }
 
+/// ONNX Runtime, or nothing after saying so loudly; on CI its absence is a failure.
 #[cfg(feature = "onnx")]
 pub(crate) fn runtime() -> Option<scorer::runtime::Runtime> {
-    match scorer::runtime::Runtime::find(None) {
-        Ok(runtime) => Some(runtime),
-        Err(error) => {
-            skip("ONNX Runtime", &error.to_string());
-            None
-        }
+    let found = scorer::runtime::Runtime::find(None);
+    if let Err(error) = &found {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "on CI: {error}");
+        eprintln!("SKIPPED: {error}");
     }
+    found.ok()
 }
 
 /// Largest absolute difference; lengths must agree, and NaN only matches NaN.
@@ -58,7 +51,12 @@ pub(crate) fn assert_close(found: &[f64], expected: &[f64], tolerance: f64) {
 }
 
 /// Writes a bundle whose nets have the weights that `weights` gives, and returns its manifest.
-pub(crate) fn write_bundle(dir: &Path, sizes: Sizes, weights: &nets::Weights, fingerprint: &Fingerprint) -> Manifest {
+pub(crate) fn write_bundle(
+    dir: &Path,
+    sizes: Sizes,
+    weights: &nets::Weights,
+    fingerprint: &Fingerprint,
+) -> Manifest {
     let files: BTreeMap<&str, Vec<u8>> = NET_FILES
         .into_iter()
         .zip(nets::all(sizes, weights))

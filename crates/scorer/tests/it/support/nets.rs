@@ -15,22 +15,14 @@ pub(crate) struct Sizes {
     pub(crate) critic_z_units: usize,
 }
 
-/// The published sizes.
-pub(crate) const PAPER: Sizes = Sizes {
-    window: 100,
-    latent: 20,
-    encoder_units: 100,
-    generator_units: 64,
-    critic_filters: 64,
-    critic_z_units: 20,
-};
-
 /// Gives the weights of `(net, index in Keras order, number of values)`.
 pub(crate) type Weights<'a> = dyn Fn(&str, usize, usize) -> Vec<f32> + 'a;
 
 /// The same pseudo-random weights every time, small enough that no layer saturates.
 pub(crate) fn random_weights(net: &str, index: usize, count: usize) -> Vec<f32> {
-    let seed = net.bytes().fold(index as u64 + 1, |seed, byte| seed * 31 + u64::from(byte));
+    let seed = net
+        .bytes()
+        .fold(index as u64 + 1, |seed, byte| seed * 31 + u64::from(byte));
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let next = || {
         state ^= state << 13;
@@ -59,7 +51,11 @@ struct Source<'a> {
 
 impl<'a> Source<'a> {
     fn new(net: &'a str, weights: &'a Weights<'a>) -> Self {
-        Self { net, index: 0, weights }
+        Self {
+            net,
+            index: 0,
+            weights,
+        }
     }
 
     fn next(&mut self, count: usize) -> Vec<f32> {
@@ -117,7 +113,11 @@ fn critic_x(s: Sizes, weights: &mut Source<'_>) -> Vec<u8> {
             .collect();
         let kernel = g.floats(&[filters as i64, inputs as i64, KERNEL as i64], &kernel);
         let bias = g.floats(&[filters as i64], &weights.next(filters));
-        g.node("Conv", &[&kernel, &bias], &[("kernel_shape", Attribute::Ints(&[KERNEL as i64]))]);
+        g.node(
+            "Conv",
+            &[&kernel, &bias],
+            &[("kernel_shape", Attribute::Ints(&[KERNEL as i64]))],
+        );
         leaky_relu(&mut g);
     }
     transpose(&mut g, &[0, 2, 1]);

@@ -40,7 +40,9 @@ fn unpack(method: usize, packed: &[u8]) -> Vec<u8> {
         0 => packed.to_vec(),
         8 => {
             let mut bytes = Vec::new();
-            flate2::read::DeflateDecoder::new(packed).read_to_end(&mut bytes).unwrap();
+            flate2::read::DeflateDecoder::new(packed)
+                .read_to_end(&mut bytes)
+                .unwrap();
             bytes
         }
         _ => panic!("zip method {method}"),
@@ -59,7 +61,9 @@ fn numbers(npy: &[u8]) -> Vec<f64> {
     } else if header.contains("'<i8'") {
         wide().map(|b| i64::from_le_bytes(b) as f64).collect()
     } else if header.contains("'<f4'") {
-        let narrow = data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+        let narrow = data
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()));
         narrow.map(f64::from).collect()
     } else {
         panic!("{header}")

@@ -60,7 +60,9 @@ pub(crate) struct Graph {
 impl Graph {
     pub(crate) fn new(input: &str, sizes: &[i64]) -> Self {
         Self {
-            message: Message::default().text(2, "net").message(11, &value_info(input, sizes)),
+            message: Message::default()
+                .text(2, "net")
+                .message(11, &value_info(input, sizes)),
             last: input.to_owned(),
             tensors: 0,
         }
@@ -69,7 +71,9 @@ impl Graph {
     /// Appends a node whose inputs are the chain's last tensor and `constants`.
     pub(crate) fn node(&mut self, op: &str, constants: &[&str], attributes: &[(&str, Attribute<'_>)]) {
         let last = self.last.clone();
-        let inputs: Vec<&str> = std::iter::once(last.as_str()).chain(constants.iter().copied()).collect();
+        let inputs: Vec<&str> = std::iter::once(last.as_str())
+            .chain(constants.iter().copied())
+            .collect();
         self.tensors += 1;
         self.last = format!("t{}", self.tensors);
         let mut node = Message::default();
@@ -103,7 +107,10 @@ impl Graph {
         self.append(1, &identity);
         self.append(12, &value_info(output, sizes));
         let opset = Message::default().text(1, "").int(2, 17);
-        let model = Message::default().int(1, 8).message(7, &self.message).message(8, &opset);
+        let model = Message::default()
+            .int(1, 8)
+            .message(7, &self.message)
+            .message(8, &opset);
         model.0
     }
 
@@ -139,9 +146,11 @@ fn attribute_message(name: &str, attribute: &Attribute<'_>) -> Message {
 /// A float32 tensor with a dynamic batch axis before `sizes`.
 fn value_info(name: &str, sizes: &[i64]) -> Message {
     let batch = Message::default().text(2, "batch");
-    let shape = sizes.iter().fold(Message::default().message(1, &batch), |shape, size| {
-        shape.message(1, &Message::default().int(1, *size))
-    });
+    let shape = sizes
+        .iter()
+        .fold(Message::default().message(1, &batch), |shape, size| {
+            shape.message(1, &Message::default().int(1, *size))
+        });
     let tensor = Message::default().int(1, 1).message(2, &shape);
     Message::default()
         .text(1, name)
