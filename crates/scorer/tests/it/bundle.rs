@@ -47,7 +47,7 @@ fn a_valid_bundle_loads_whole() {
     assert_eq!(bundle.label(), format!("test@{}", &bundle.hash()[..12]));
 }
 
-/// Served from a description and a prior of what changes numbers: that, and nothing else, changes the hash.
+/// What changes numbers changes the hash, and nothing else does.
 #[test]
 fn the_hash_covers_what_numbers_depend_on() {
     let dir = tempfile::tempdir().unwrap();
