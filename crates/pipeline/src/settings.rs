@@ -6,7 +6,7 @@ use scorer::causal::ScoreSpec;
 use scorer::manifest::{LagCalibration, Manifest};
 use scorer::normalise::Scaler;
 use types::{DurationMs, SeriesKey};
-use windowing::WindowSpec;
+use windowing::{Idle, WindowSpec};
 
 /// Settings of one task.
 #[derive(Clone, Debug)]
@@ -52,8 +52,12 @@ impl SeriesSettings {
     /// The defaults for windows of `window` buckets.
     #[must_use]
     pub fn new(window: usize) -> Self {
+        let window = WindowSpec {
+            idle: Idle::Intervals(3),
+            ..WindowSpec::new(window)
+        };
         Self {
-            window: WindowSpec::new(window),
+            window,
             score: ScoreSpec::default(),
             alert: AlertSpec::default(),
             max_filled_share: 0.8,

@@ -218,6 +218,29 @@ impl Task {
             .count()
     }
 
+    /// Latest event time of any sample; the task's own notion of now.
+    #[must_use]
+    pub fn event_time(&self) -> Option<Timestamp> {
+        self.state
+            .series
+            .values()
+            .filter_map(|i| i.window.event_time())
+            .max()
+    }
+
+    /// Whether [`ControlKind::IdleClose`] at `until` would change anything: only ticks that matter are logged.
+    #[must_use]
+    pub fn is_idle(&self, until: Timestamp) -> bool {
+        self.state.series.values().any(|intake| {
+            let spec = &self.settings.settings(intake.rule).window;
+            intake.window.is_idle(spec, until)
+                || intake
+                    .window
+                    .event_time()
+                    .is_some_and(|t| until - t > self.settings.series_ttl)
+        })
+    }
+
     /// Takes one input in and appends what follows from it to `out`.
     pub fn feed(&mut self, input: Input<'_>, out: &mut Vec<Output>) {
         match input {

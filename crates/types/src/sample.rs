@@ -56,9 +56,9 @@ pub struct Control {
 /// The kinds of control records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ControlKind {
-    /// Open buckets that end by `until` close although their series has gone quiet.
+    /// Open buckets of series that have gone quiet close, once they have been waited for long enough.
     IdleClose {
-        /// Event time up to which the edge has waited.
+        /// The event time that has come, as the edge sees it.
         until: Timestamp,
     },
     /// The partition was assigned: the task begins anew, silent about the past if `muted`.

@@ -89,4 +89,4 @@ mod value;
 pub use interval::{INFERENCE_TIMES, infer_interval};
 pub use ring::Window;
 pub use series::{Closed, SeriesWindow};
-pub use spec::{MAX_INTERVAL, MAX_LATENESS, MAX_OPEN_BUCKETS, MAX_WINDOW, SpecError, WindowSpec};
+pub use spec::{Idle, MAX_INTERVAL, MAX_LATENESS, MAX_OPEN_BUCKETS, MAX_WINDOW, SpecError, WindowSpec};

@@ -117,13 +117,26 @@ impl SeriesWindow {
         Ok(())
     }
 
-    /// Closes buckets of a series that has gone quiet, as if its event time were `until`: those that end, with
-    /// lateness, by then and lie at or before the last one that holds samples. Buckets after that one are not
+    /// Closes buckets of a series that has gone quiet, now that time is seen to have come to `until`: those that end,
+    /// with lateness and [`WindowSpec::idle`], by then and lie at or before the last one that holds samples. Buckets after that one are not
     /// invented: they stay open, and a sample that falls into them later is not late.
     ///
     /// Does nothing while the interval is being inferred.
     pub fn close_idle(&mut self, spec: &WindowSpec, until: Timestamp) {
-        self.close_by(spec, until);
+        if let Some(interval) = self.interval {
+            let horizon = until.millis().saturating_sub(spec.lateness_on(interval));
+            self.close(spec, horizon.saturating_sub(spec.idle_on(interval)), until);
+        }
+    }
+
+    /// Whether [`Self::close_idle`] at `until` would close the newest bucket that holds samples.
+    #[must_use]
+    pub fn is_idle(&self, spec: &WindowSpec, until: Timestamp) -> bool {
+        let (Some(interval), Some(&(newest, _))) = (self.interval, self.open.last()) else {
+            return false;
+        };
+        let wait = spec.lateness_on(interval).saturating_add(spec.idle_on(interval));
+        newest.floor_to(interval).millis().saturating_add(interval) <= until.millis().saturating_sub(wait)
     }
 
     /// Closes every open bucket now, at the series' own event time, although more samples could come. Ends the

@@ -12,6 +12,15 @@ pub const MAX_WINDOW: usize = 65_536;
 /// Most buckets that lateness may keep open beside the newest.
 pub const MAX_OPEN_BUCKETS: i64 = 4_096;
 
+/// How long a quiet series is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Idle {
+    /// So many intervals of the series' own grid.
+    Intervals(u32),
+    /// A fixed time (milliseconds).
+    Ms(DurationMs),
+}
+
 /// How one series becomes buckets and windows.
 ///
 /// Methods of [`SeriesWindow`](crate::SeriesWindow) expect one that has passed [`WindowSpec::validate`]; with another
@@ -27,6 +36,8 @@ pub struct WindowSpec {
     /// How long a bucket waits, in event time, for samples out of order. With an inferred interval, at most
     /// [`MAX_OPEN_BUCKETS`] intervals of it count.
     pub lateness: DurationMs,
+    /// How much longer a bucket waits when only [`close_idle`](crate::SeriesWindow::close_idle) sees time pass.
+    pub idle: Idle,
     /// Buckets in a window (L).
     pub window: usize,
     /// A gap of up to so many empty buckets is filled in; after a longer one the window starts anew.
@@ -45,6 +56,7 @@ impl WindowSpec {
             kind: Kind::Gauge,
             aggregate: Aggregate::Mean,
             lateness: 0,
+            idle: Idle::Ms(0),
             window,
             restart_after: window,
             max_samples_per_bucket: 4_096,
@@ -80,6 +92,14 @@ impl WindowSpec {
             return Err(SpecError::NoSamples);
         }
         Ok(())
+    }
+
+    /// The wait of a quiet series on a grid of `interval` (milliseconds).
+    pub(crate) fn idle_on(&self, interval: DurationMs) -> DurationMs {
+        match self.idle {
+            Idle::Ms(ms) => ms.clamp(0, MAX_LATENESS),
+            Idle::Intervals(n) => interval.saturating_mul(i64::from(n)).min(MAX_LATENESS),
+        }
     }
 
     /// The lateness that counts on a grid of `interval`.

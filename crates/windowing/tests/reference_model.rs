@@ -82,6 +82,7 @@ fn spec() -> impl Strategy<Value = WindowSpec> {
         .prop_map(
             |(interval, kind, aggregate, lateness, window, restart_after, max_samples_per_bucket)| {
                 WindowSpec {
+                    idle: windowing::Idle::Ms(0),
                     interval,
                     kind,
                     aggregate,

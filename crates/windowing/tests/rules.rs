@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use types::{Aggregate, Kind, Occurrence, RejectReason, Timestamp};
-use windowing::{Closed, INFERENCE_TIMES, MAX_WINDOW, SeriesWindow, SpecError, WindowSpec};
+use windowing::{Closed, INFERENCE_TIMES, Idle, MAX_WINDOW, SeriesWindow, SpecError, WindowSpec};
 
 /// Grid of ten seconds, no lateness, windows of three.
 fn spec() -> WindowSpec {
@@ -434,4 +434,22 @@ fn a_full_series_is_small() {
     }
     let bytes = postcard::to_stdvec(&series).unwrap().len();
     assert!(bytes < 100 * 9 + 100, "{bytes} bytes");
+}
+
+#[test]
+fn a_quiet_series_is_waited_for() {
+    let spec = WindowSpec {
+        interval: Some(10_000),
+        lateness: 5_000,
+        idle: Idle::Intervals(2),
+        ..WindowSpec::new(3)
+    };
+    let mut series = SeriesWindow::new();
+    series.observe(&spec, at(3), 1.0, &mut Vec::new()).unwrap();
+    for (until, idle) in [(34, false), (35, true)] {
+        assert_eq!(series.is_idle(&spec, at(until)), idle);
+        series.close_idle(&spec, at(until));
+        let closed = series.next_closed(&spec, &mut Vec::new());
+        assert_eq!(closed.map(|c| c.available_at), idle.then(|| at(35)));
+    }
 }
