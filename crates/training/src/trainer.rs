@@ -27,6 +27,20 @@ pub struct StepLosses {
     pub generator: GeneratorLoss,
 }
 
+impl StepLosses {
+    /// Whether every loss is a number.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        [
+            self.critic_x.total(),
+            self.critic_z.total(),
+            self.generator.total(),
+        ]
+        .iter()
+        .all(|loss| loss.is_finite())
+    }
+}
+
 /// Everything that training changes, and so everything that a checkpoint holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
@@ -238,9 +252,10 @@ impl Trainer {
         }
     }
 
-    /// Lets the average follow the weights.
+    /// Lets the average follow the weights, faster at first so that it soon forgets where they started.
     fn follow(&mut self) {
-        let keep = self.settings.average as f32;
+        let steps = self.state.step as f64;
+        let keep = self.settings.average.min((1.0 + steps) / (10.0 + steps)) as f32;
         let pairs = self
             .state
             .average
