@@ -1,0 +1,64 @@
+//! Events as spans of time: what the states of one alert say together.
+
+use std::collections::BTreeMap;
+
+use types::{Alert, AlertState, Severity, Timestamp};
+
+/// One event, from its first exceeding bucket to its end.
+#[derive(Clone, Debug)]
+pub(super) struct Span<'a> {
+    pub(super) start: Timestamp,
+    pub(super) end: Timestamp,
+    /// When its firing state was known; `None` if only later states are in the report.
+    pub(super) known: Option<Timestamp>,
+    /// No resolved state: it may go on.
+    pub(super) open: bool,
+    pub(super) severity: Severity,
+    /// The state with the highest score.
+    pub(super) worst: &'a Alert,
+}
+
+/// The events of `alerts`, in order of start.
+pub(super) fn spans(alerts: &[Alert]) -> Vec<Span<'_>> {
+    let mut events: BTreeMap<&str, Span<'_>> = BTreeMap::new();
+    for alert in alerts {
+        let span = events.entry(&alert.id).or_insert(Span {
+            start: alert.start,
+            end: alert.end,
+            known: None,
+            open: true,
+            severity: alert.severity,
+            worst: alert,
+        });
+        span.start = span.start.min(alert.start);
+        span.end = span.end.max(alert.end);
+        span.severity = span.severity.max(alert.severity);
+        if alert.score >= span.worst.score {
+            span.worst = alert;
+        }
+        match alert.state {
+            AlertState::Firing => span.known = Some(alert.available_at),
+            AlertState::Escalated => {}
+            AlertState::Resolved => span.open = false,
+        }
+    }
+    let mut out: Vec<Span<'_>> = events.into_values().collect();
+    out.sort_by_key(|s| (s.start, &s.worst.id));
+    out
+}
+
+/// How many of `labels` have an event that became known inside them, and how many events did so inside none.
+pub(super) fn hits(spans: &[Span<'_>], labels: &[(Timestamp, Timestamp)]) -> (usize, usize) {
+    let inside = |span: &Span<'_>, label: &(Timestamp, Timestamp)| {
+        (label.0..=label.1).contains(&span.known.unwrap_or(span.start))
+    };
+    let hit = labels
+        .iter()
+        .filter(|l| spans.iter().any(|s| inside(s, l)))
+        .count();
+    let outside = spans
+        .iter()
+        .filter(|s| !labels.iter().any(|l| inside(s, l)))
+        .count();
+    (hit, outside)
+}
