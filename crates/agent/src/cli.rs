@@ -21,6 +21,8 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// The daemon: metrics from Kafka topics in, alerts to a topic out.
+    Run(RunArgs),
     /// Backtest a file: what the daemon would have said.
     Replay(ReplayArgs),
     /// Say what a bundle is and verify it against its fingerprint.
@@ -55,6 +57,22 @@ impl ModelArgs {
             threads: self.threads.unwrap_or(0),
         }
     }
+}
+
+/// `agent run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Override one setting, e.g. --set kafka.brokers=broker:9092
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+    /// Write every input and control record, so that `agent replay` can repeat the run
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 /// `agent replay`.
@@ -112,6 +130,12 @@ pub struct DecodeArgs {
 /// Whatever stopped it, with its exit code.
 pub fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
+        Command::Run(args) => crate::run::run(&crate::run::RunOptions {
+            config: args.config,
+            overrides: args.set,
+            record: args.record,
+            serving: args.model.serving(),
+        }),
         Command::Replay(args) => crate::replay::run(&ReplayOptions {
             file: args.file,
             serving: args.model.serving(),

@@ -1,53 +1,177 @@
-//! From configuration to what tasks and backends need. (Shim until the configuration lands.)
+//! From configuration to what tasks and backends need.
 
 use std::path::Path;
 
 use ingest::decode::LabelRules;
-use pipeline::{Model, TaskSettings};
+use pipeline::{Model, Rule, SeriesSettings, TaskSettings};
+use types::{Aggregate, DurationMs, Kind};
+use windowing::{Idle, WindowSpec};
 
+use crate::config::{self, FileLayer, IdleClose, Loaded, Settings, WindowsSettings};
 use crate::failure::Failure;
 use crate::model::ServingOptions;
 
-/// Settings of the agent.
-pub struct AgentSettings {}
+/// The configuration as commands use it.
+#[derive(Clone, Debug)]
+pub struct AgentSettings {
+    loaded: Loaded,
+}
 
-/// Loads the configuration.
+/// Loads the configuration from `file`, else from the text that came with a recorded run, with the environment and then
+/// `overrides` over it.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// Everything that is wrong with it, and a file that is not there.
 pub fn load(
-    _file: Option<&Path>,
-    _recorded: Option<&str>,
-    _overrides: &[(String, String)],
+    file: Option<&Path>,
+    recorded: Option<&str>,
+    overrides: &[(String, String)],
 ) -> Result<AgentSettings, Failure> {
-    Ok(AgentSettings {})
+    let layer = match (file, recorded) {
+        (Some(path), _) => FileLayer::Path(path),
+        (None, Some(text)) => FileLayer::Text(text),
+        (None, None) => FileLayer::None,
+    };
+    // What was recorded is complete: the environment of today must not change it.
+    let environment: Vec<(String, String)> = if file.is_none() && recorded.is_some() {
+        Vec::new()
+    } else {
+        std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+            .collect()
+    };
+    let loaded = config::load(layer, environment, overrides).map_err(Failure::usage)?;
+    Ok(AgentSettings { loaded })
 }
 
 impl AgentSettings {
-    /// Zone of naive timestamps.
+    /// Every setting.
+    #[must_use]
+    pub fn all(&self) -> &Settings {
+        &self.loaded.settings
+    }
+
+    /// The TOML that makes these settings again, passwords left out.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.loaded.text
+    }
+
+    /// Zone of naive timestamps in files.
     #[must_use]
     pub fn zone(&self) -> Option<jiff::tz::TimeZone> {
-        None
+        Some(self.all().zone.clone())
     }
 
     /// Labels kept or dropped.
     #[must_use]
     pub fn labels(&self) -> LabelRules {
-        LabelRules::default()
+        self.all().labels.clone()
     }
 
     /// Serving options with the command line's over them.
     #[must_use]
     pub fn serving(&self, over: &ServingOptions) -> ServingOptions {
-        over.clone()
+        let own = &self.all().model;
+        ServingOptions {
+            model: over.model.clone().or_else(|| own.path.clone()),
+            device: over.device.or(Some(own.device)),
+            onnxruntime: over.onnxruntime.clone().or_else(|| own.onnxruntime.clone()),
+            threads: if over.threads == 0 {
+                own.threads
+            } else {
+                over.threads
+            },
+        }
     }
 
-    /// Settings of a task.
+    /// Settings of a task whose series are scoped by `scope`.
     #[must_use]
     pub fn task(&self, scope: &str, model: Model) -> TaskSettings {
+        let all = self.all();
+        let window = model.window;
+        let rules = all.rules.iter().map(|rule| Rule {
+            matcher: rule.matcher.clone(),
+            settings: SeriesSettings {
+                window: window_spec(window, &rule.windows, rule.interval, rule.kind, rule.aggregate),
+                score: rule.score,
+                alert: rule.alert,
+                max_filled_share: rule.windows.max_filled_share,
+                ignore: rule.ignore,
+            },
+        });
         TaskSettings {
             scope: scope.to_owned(),
-            ..TaskSettings::new(model)
+            format: all.kafka.format,
+            labels: all.labels.clone(),
+            defaults: SeriesSettings {
+                window: window_spec(window, &all.windows, None, Kind::Gauge, Aggregate::Mean),
+                score: all.score,
+                alert: all.alert,
+                max_filled_share: all.windows.max_filled_share,
+                ignore: false,
+            },
+            rules: rules.collect(),
+            max_series: all.state.max_series,
+            evict_idle: all.state.evict_idle,
+            series_ttl: all.state.series_ttl,
+            future_limit: all.windows.future_limit,
+            model,
         }
+    }
+}
+
+fn window_spec(
+    window: usize,
+    windows: &WindowsSettings,
+    interval: Option<DurationMs>,
+    kind: Kind,
+    aggregate: Aggregate,
+) -> WindowSpec {
+    WindowSpec {
+        interval,
+        kind,
+        aggregate,
+        lateness: windows.lateness,
+        idle: match windows.idle_close {
+            IdleClose::Auto => Idle::Intervals(3),
+            IdleClose::After(ms) => Idle::Ms(ms),
+        },
+        restart_after: windows.restart_after.unwrap_or(window),
+        ..WindowSpec::new(window)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two places state defaults, the crates and the commented file; they must agree.
+    #[test]
+    fn the_default_file_states_the_built_in_defaults() {
+        let model = Model {
+            label: String::new(),
+            window: 100,
+            scaler: scorer::normalise::Scaler::Window { gain: 3.0 },
+            calibration: vec![],
+        };
+        let loaded = config::load(FileLayer::None, [], &[]).unwrap();
+        let from_file = AgentSettings { loaded }.task("", model.clone());
+        let built_in = TaskSettings::new(model);
+        assert_eq!(from_file.defaults, built_in.defaults);
+        assert_eq!(
+            (
+                from_file.max_series,
+                from_file.evict_idle,
+                from_file.series_ttl,
+                from_file.future_limit
+            ),
+            (
+                built_in.max_series,
+                built_in.evict_idle,
+                built_in.series_ttl,
+                built_in.future_limit
+            )
+        );
     }
 }

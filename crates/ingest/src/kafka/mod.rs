@@ -12,11 +12,13 @@
 mod consumer;
 mod embedded;
 mod error;
+mod lookup;
 mod producer;
 mod settings;
 
 pub use consumer::{Consumer, Event, Message, Start, TopicPartition};
 pub use embedded::EmbeddedBroker;
 pub use error::{KafkaError, KafkaErrorKind};
+pub use lookup::record_time;
 pub use producer::{Outgoing, Producer};
 pub use settings::{ConnectionSettings, Delivery, GroupSettings, check_property};

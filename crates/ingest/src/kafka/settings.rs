@@ -98,6 +98,17 @@ impl ConnectionSettings {
         config
     }
 
+    /// A client that reads by itself, outside any group.
+    pub(super) fn lookup(&self) -> ClientConfig {
+        let mut config = self.base();
+        config
+            .set("group.id", "agent-lookup")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", "read_committed");
+        config
+    }
+
     pub(super) fn consumer(&self, group: &GroupSettings) -> ClientConfig {
         let mut config = self.base();
         let session_ms = group.session_timeout.as_millis();

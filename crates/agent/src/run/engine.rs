@@ -1,0 +1,475 @@
+//! The one loop of the daemon: owner of consumer, producer, host and log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ingest::kafka::{Consumer, Event, KafkaError, KafkaErrorKind, Message, Start, TopicPartition};
+use pipeline::delivery::{Delivery, FirstStart, Position};
+use pipeline::{Host, Input, Output, Task, TaskId};
+use types::{Control, ControlKind, Payload, Record, Timestamp};
+
+use crate::clock::{self, Stopwatch};
+use crate::config::StartMode;
+use crate::failure::Failure;
+use crate::http::Readiness;
+use crate::metrics::Metrics;
+use crate::run::publish::Publisher;
+use crate::run::record::Recorder;
+use crate::settings::AgentSettings;
+
+/// Windows gathered before the nets run although more records wait.
+const WINDOWS_A_ROUND: usize = 256;
+/// Outputs gathered before they are published ahead of the commit interval.
+const OUTPUTS_A_COMMIT: usize = 5_000;
+/// How long the brokers may take for a look-up, and one publication for its acknowledgements.
+const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often idle series are looked for.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Everything the loop owns.
+pub(crate) struct Engine {
+    pub(crate) settings: AgentSettings,
+    pub(crate) model: pipeline::Model,
+    pub(crate) consumer: Consumer,
+    pub(crate) publisher: Publisher,
+    pub(crate) host: Host,
+    pub(crate) recorder: Option<Recorder>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) clock: Stopwatch,
+    pub(crate) stop: Arc<AtomicBool>,
+    partitions: BTreeMap<TaskId, Partition>,
+    outputs: Vec<(TaskId, Output)>,
+    /// Assigned partitions that the brokers have not given a start for yet.
+    unanswered: Option<Vec<TopicPartition>>,
+}
+
+/// What the loop knows of an assigned partition beside its task.
+struct Partition {
+    delivery: Delivery,
+    /// Offset after the last record fed.
+    position: i64,
+    /// Latest record time seen, and when on the monotonic clock: time goes on from there while the partition is silent.
+    seen: Option<(Timestamp, Duration)>,
+}
+
+/// What an [`Engine`] is made of.
+pub(crate) struct Parts {
+    pub(crate) settings: AgentSettings,
+    pub(crate) model: pipeline::Model,
+    pub(crate) consumer: Consumer,
+    pub(crate) publisher: Publisher,
+    pub(crate) host: Host,
+    pub(crate) recorder: Option<Recorder>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) clock: Stopwatch,
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+impl Engine {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts {
+            settings,
+            model,
+            consumer,
+            publisher,
+            host,
+            recorder,
+            metrics,
+            readiness,
+            clock,
+            stop,
+        } = parts;
+        Self {
+            settings,
+            model,
+            consumer,
+            publisher,
+            host,
+            recorder,
+            metrics,
+            readiness,
+            clock,
+            stop,
+            partitions: BTreeMap::new(),
+            outputs: Vec::new(),
+            unanswered: None,
+        }
+    }
+
+    /// Runs until asked to stop, then publishes what is finished. Nothing that live would not have scored is scored.
+    pub(crate) fn run(&mut self) -> Result<(), Failure> {
+        let interval =
+            Duration::from_millis(u64::try_from(self.settings.all().kafka.commit_interval).unwrap_or(500));
+        let (mut committed_at, mut ticked_at) = (self.clock.elapsed(), self.clock.elapsed());
+        while !self.stop.load(Ordering::Relaxed) {
+            let due = self.host.due();
+            // With windows due, only take what is there already; the nets run as soon as nothing is.
+            let wait = if due > 0 {
+                Duration::ZERO
+            } else {
+                Duration::from_millis(50).min(interval)
+            };
+            match self.consumer.poll(wait) {
+                Some(event) => self.event(event)?,
+                None => self.infer(),
+            }
+            if self.host.due() >= WINDOWS_A_ROUND {
+                self.infer();
+            }
+            let now = self.clock.elapsed();
+            if now.saturating_sub(ticked_at) >= TICK {
+                ticked_at = now;
+                self.tick(now)?;
+            }
+            if now.saturating_sub(committed_at) >= interval || self.outputs.len() >= OUTPUTS_A_COMMIT {
+                committed_at = now;
+                self.publish()?;
+            }
+        }
+        self.readiness.set(Err("stopping".to_owned()));
+        self.publish()?;
+        // A member that says good-bye hands its partitions over at once.
+        self.consumer.release().map_err(|e| Failure::unavailable(&e))?;
+        if let Some(recorder) = self.recorder.take() {
+            recorder.finish()?;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Message(message) => self.message(message),
+            Event::Assigned(partitions) => self.assigned(&partitions),
+            Event::Revoked { partitions, lost } => {
+                tracing::info!(partitions = partitions.len(), lost, "partitions revoked");
+                if lost {
+                    self.outputs.clear();
+                } else {
+                    self.publish()?;
+                }
+                self.drop_tasks();
+                self.consumer.release().or_else(|e| self.survive(&e))
+            }
+            Event::Ends(ends) => {
+                for (source, end) in ends {
+                    let id = task_id(&source);
+                    if let Some(partition) = self.partitions.get(&id) {
+                        self.metrics.lag(&source, end - partition.position);
+                    }
+                }
+                Ok(())
+            }
+            Event::Error(error) => self.survive(&error),
+        }
+    }
+
+    /// Counts an error and goes on, unless the client is of no further use.
+    fn survive(&mut self, error: &KafkaError) -> Result<(), Failure> {
+        self.metrics.failed(error.kind);
+        if error.kind.ends_client() {
+            return Err(Failure::unavailable(error));
+        }
+        if error.kind == KafkaErrorKind::Denied {
+            tracing::error!(%error, "the broker refuses");
+        } else {
+            tracing::warn!(%error, "broker trouble");
+        }
+        self.readiness.set(Err(error.to_string()));
+        Ok(())
+    }
+
+    fn assigned(&mut self, sources: &[TopicPartition]) -> Result<(), Failure> {
+        self.drop_tasks();
+        self.outputs.clear();
+        match self.starts(sources) {
+            Ok(deliveries) => {
+                let starts: Vec<(TopicPartition, Start)> = deliveries
+                    .iter()
+                    .map(|(source, delivery)| (source.clone(), Start::At(delivery.read_from())))
+                    .collect();
+                for (source, delivery) in deliveries {
+                    self.begin(&source, delivery)?;
+                }
+                if let Err(error) = self.consumer.assign(&starts) {
+                    return self.survive(&error);
+                }
+                tracing::info!(partitions = sources.len(), "partitions assigned");
+                self.readiness.set(Ok(()));
+                Ok(())
+            }
+            Err(error) => {
+                // Nothing is read until the brokers say where to start; the next tick asks again.
+                self.unanswered = Some(sources.to_vec());
+                self.survive(&error)
+            }
+        }
+    }
+
+    fn begin(&mut self, source: &TopicPartition, delivery: Delivery) -> Result<(), Failure> {
+        let id = task_id(source);
+        let muted = delivery.starts_muted();
+        let position = delivery.read_from();
+        tracing::info!(task = %id, from = position, muted, "task starts");
+        let settings = Arc::new(self.settings.task(&id.topic, self.model.clone()));
+        self.host.assign(id.clone(), Task::new(settings, muted));
+        self.partitions.insert(
+            id.clone(),
+            Partition {
+                delivery,
+                position,
+                seen: None,
+            },
+        );
+        self.control(
+            &id,
+            Control {
+                offset: position,
+                kind: ControlKind::Start { muted },
+            },
+        )
+    }
+
+    fn starts(&self, sources: &[TopicPartition]) -> Result<Vec<(TopicPartition, Delivery)>, KafkaError> {
+        let all = self.settings.all();
+        let committed = self.consumer.committed(sources, BROKER_TIMEOUT)?;
+        let first = match all.kafka.start {
+            StartMode::Earliest => FirstStart::Earliest,
+            StartMode::Latest => FirstStart::Latest,
+            StartMode::Lookback => FirstStart::Lookback,
+        };
+        let mut starts = Vec::with_capacity(sources.len());
+        for source in sources {
+            let (low, high) = self.consumer.bounds(source, BROKER_TIMEOUT)?;
+            let committed = committed.get(source).copied().flatten();
+            // Downtime must not shorten the lookback: it is measured from the last committed record.
+            let anchor = match committed {
+                Some(offset) => self.publisher.record_time(source, low, offset, BROKER_TIMEOUT)?,
+                None => None,
+            };
+            let from = anchor.unwrap_or_else(|| clock::now()) + -all.state.lookback;
+            let one = std::slice::from_ref(source);
+            let lookback = self
+                .consumer
+                .offsets_at(one, from, BROKER_TIMEOUT)?
+                .get(source)
+                .copied()
+                .flatten();
+            let position = Position {
+                low,
+                high,
+                committed,
+                lookback,
+            };
+            starts.push((source.clone(), Delivery::assign(position, first)));
+        }
+        Ok(starts)
+    }
+
+    fn message(&mut self, message: Message) -> Result<(), Failure> {
+        let id = task_id(&message.source);
+        let elapsed = self.clock.elapsed();
+        let Some(partition) = self.partitions.get_mut(&id) else {
+            return Ok(());
+        };
+        partition.position = message.offset + 1;
+        if let Some(time) = message.time {
+            let later = partition.seen.is_none_or(|(t, _)| time >= t);
+            if later {
+                partition.seen = Some((time, elapsed));
+            }
+        }
+        if let Some(live) = partition.delivery.before(message.offset) {
+            tracing::info!(task = %id, offset = message.offset, "the past is re-read: live");
+            self.control(&id, live)?;
+        }
+        let record = Record {
+            offset: message.offset,
+            time: message.time,
+            payload: Payload::Bytes(message.payload),
+        };
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(&id, &record)?;
+        }
+        self.host.feed(&id, Input::Record(&record), &mut self.outputs);
+        Ok(())
+    }
+
+    fn control(&mut self, id: &TaskId, control: Control) -> Result<(), Failure> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.control(id, &control)?;
+        }
+        self.host.feed(id, Input::Control(&control), &mut self.outputs);
+        Ok(())
+    }
+
+    /// Time passes in silent partitions too: series that have been waited for long enough are closed.
+    fn tick(&mut self, now: Duration) -> Result<(), Failure> {
+        if let Some(sources) = self.unanswered.take() {
+            self.assigned(&sources)?;
+        }
+        let (mut idle, mut open) = (Vec::new(), 0);
+        for (id, task) in self.host.tasks() {
+            let Some(partition) = self.partitions.get(id) else {
+                continue;
+            };
+            self.metrics.series(&source_of(id), task.series_count());
+            open += task.open_alerts();
+            let Some((time, at)) = partition.seen.filter(|_| partition.delivery.is_live()) else {
+                continue;
+            };
+            let silent = i64::try_from(now.saturating_sub(at).as_millis()).unwrap_or(i64::MAX);
+            let until = time + silent;
+            if task.is_idle(until) {
+                idle.push((
+                    id.clone(),
+                    Control {
+                        offset: partition.position,
+                        kind: ControlKind::IdleClose { until },
+                    },
+                ));
+            }
+        }
+        self.metrics.open_alerts(open);
+        self.metrics.queued(self.publisher.producer.queued());
+        for (id, control) in idle {
+            self.control(&id, control)?;
+        }
+        Ok(())
+    }
+
+    fn infer(&mut self) {
+        if self.host.due() == 0 {
+            return;
+        }
+        let started = self.clock.elapsed();
+        let inference = self.host.infer(&mut self.outputs);
+        let took = self.clock.elapsed().saturating_sub(started);
+        self.metrics.inferred(inference.windows, took);
+        for error in &inference.errors {
+            self.metrics.inference_failed();
+            tracing::error!(%error, "inference failed");
+        }
+    }
+
+    /// Sends what has come out and commits the offsets that caused it. When that fails, everything since the last commit
+    /// is done again from the committed offsets: what was sent is either seen whole or not at all (transactional), or
+    /// sent again with the same ids (at least once).
+    fn publish(&mut self) -> Result<(), Failure> {
+        while self.host.due() > 0 {
+            self.infer();
+        }
+        let outputs = std::mem::take(&mut self.outputs);
+        for (id, output) in &outputs {
+            self.count(id, output);
+            if let (Output::Processed { next_offset }, Some(partition)) =
+                (output, self.partitions.get_mut(id))
+            {
+                partition.delivery.processed(*next_offset);
+            }
+        }
+        let next: BTreeMap<TopicPartition, i64> = self
+            .partitions
+            .iter()
+            .filter_map(|(id, p)| {
+                Some((
+                    source_of(id),
+                    p.delivery.to_commit().filter(|_| p.delivery.is_live())?,
+                ))
+            })
+            .collect();
+        if next.is_empty() && outputs.is_empty() {
+            return Ok(());
+        }
+        match self
+            .publisher
+            .publish(&self.consumer, &outputs, &next, BROKER_TIMEOUT)
+        {
+            Ok(sent) => {
+                for (source, offset) in &next {
+                    if let Some(partition) = self.partitions.get_mut(&task_id(source)) {
+                        partition.delivery.committed(*offset);
+                    }
+                }
+                self.metrics.committed();
+                tracing::debug!(?sent, "published");
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.flush()?;
+                }
+                if !self.partitions.is_empty() {
+                    self.readiness.set(Ok(()));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.survive(&error)?;
+                self.metrics.aborted();
+                self.publisher
+                    .abort(BROKER_TIMEOUT)
+                    .or_else(|e| self.survive(&e))?;
+                self.begin_again()
+            }
+        }
+    }
+
+    /// Starts every partition anew from what is committed.
+    fn begin_again(&mut self) -> Result<(), Failure> {
+        let sources: Vec<TopicPartition> = self.partitions.keys().map(source_of).collect();
+        if sources.is_empty() || self.stop.load(Ordering::Relaxed) {
+            self.drop_tasks();
+            return Ok(());
+        }
+        tracing::warn!(
+            partitions = sources.len(),
+            "starting again from the committed offsets"
+        );
+        self.assigned(&sources)
+    }
+
+    fn drop_tasks(&mut self) {
+        self.unanswered = None;
+        for id in std::mem::take(&mut self.partitions).into_keys() {
+            self.metrics.forget(&source_of(&id));
+            self.host.revoke(&id);
+        }
+    }
+
+    fn count(&self, id: &TaskId, output: &Output) {
+        match output {
+            Output::Occurred(occurrence) => self.metrics.occurred(*occurrence, 1),
+            Output::Alert(alert) => {
+                self.metrics.alerted(alert);
+                tracing::info!(
+                    id = %alert.id, state = alert.state.name(), severity = alert.severity.name(),
+                    series = %alert.series, score = alert.score, at = %alert.available_at, "alert"
+                );
+            }
+            Output::Row(row) => {
+                if row.score.is_some() {
+                    self.metrics.last_scored(&source_of(id), row.timestamp);
+                }
+            }
+            Output::Rejected { offset, rejected } => {
+                tracing::debug!(offset, reason = rejected.reason.name(), detail = %rejected.detail, "rejected");
+            }
+            Output::Due { .. } | Output::Processed { .. } => {}
+        }
+    }
+}
+
+pub(crate) fn task_id(source: &TopicPartition) -> TaskId {
+    TaskId {
+        topic: Arc::clone(&source.topic),
+        partition: source.partition,
+    }
+}
+
+pub(crate) fn source_of(id: &TaskId) -> TopicPartition {
+    TopicPartition {
+        topic: Arc::clone(&id.topic),
+        partition: id.partition,
+    }
+}

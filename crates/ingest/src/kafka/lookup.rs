@@ -1,0 +1,45 @@
+//! Questions to the broker that the group's consumer cannot answer without moving.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{Message as _, Offset, TopicPartitionList};
+use types::Timestamp;
+
+use super::{ConnectionSettings, KafkaError, TopicPartition};
+
+/// How far back a record is looked for: what lies right before an offset may be a transaction marker.
+const BACK: i64 = 16;
+
+/// The timestamp of the first record among the last few before `offset`, not older than `low`; `None` when there is none.
+///
+/// # Errors
+/// When a client cannot be made or the partition cannot be read.
+pub fn record_time(
+    connection: &ConnectionSettings,
+    source: &TopicPartition,
+    low: i64,
+    offset: i64,
+    timeout: Duration,
+) -> Result<Option<Timestamp>, KafkaError> {
+    let from = (offset - BACK).max(low);
+    if from >= offset {
+        return Ok(None);
+    }
+    let operation = "read back one record";
+    let consumer: BaseConsumer = connection
+        .lookup()
+        .create()
+        .map_err(|e| KafkaError::new(operation, &e))?;
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&source.topic, source.partition, Offset::Offset(from))
+        .map_err(|e| KafkaError::new(operation, &e))?;
+    consumer
+        .assign(&list)
+        .map_err(|e| KafkaError::new(operation, &e))?;
+    match consumer.poll(timeout) {
+        Some(Ok(message)) => Ok(message.timestamp().to_millis().map(Timestamp::from_millis)),
+        Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) | None => Ok(None),
+        Some(Err(error)) => Err(KafkaError::new(operation, &error)),
+    }
+}
