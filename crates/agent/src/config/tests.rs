@@ -1,0 +1,279 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use ingest::decode::Format;
+use types::{Aggregate, Kind};
+
+fn parse(text: &str) -> Result<Settings, ConfigErrors> {
+    load(FileLayer::Text(text), [], &[]).map(|loaded| loaded.settings)
+}
+
+fn mistakes(text: &str) -> BTreeMap<String, String> {
+    let errors = parse(text).unwrap_err().0;
+    let count = errors.len();
+    let by_key: BTreeMap<_, _> = errors.into_iter().map(|e| (e.key, e.message)).collect();
+    assert_eq!(by_key.len(), count, "one mistake a key");
+    by_key
+}
+
+/// The file that documents the defaults and the defaults of the stages must not drift apart.
+#[test]
+fn the_default_file_says_what_the_stages_do_by_default() {
+    let settings = parse("").unwrap();
+    assert_eq!(settings.score, scorer::causal::ScoreSpec::default());
+    assert_eq!(settings.alert, alerting::AlertSpec::default());
+    let window = windowing::WindowSpec::new(100);
+    assert_eq!(settings.windows.lateness, window.lateness);
+    assert_eq!(settings.windows.restart_after, None);
+    assert_eq!(
+        settings.windows.max_filled_share,
+        pipeline::SeriesSettings::new(100).max_filled_share
+    );
+    assert_eq!(settings.model.device, scorer::runtime::Device::default());
+    assert_eq!(settings.labels, ingest::decode::LabelRules::default());
+    assert!(settings.rules.is_empty());
+    assert_eq!(settings.kafka.topics, ["metrics"]);
+    assert_eq!(settings.kafka.transactional_id, None);
+    assert_eq!(settings.state.lookback, 26 * 3_600_000);
+}
+
+/// What is commented out in the default file is a setting, too: with the marks taken off, it must still be right.
+#[test]
+fn the_commented_settings_are_right() {
+    let is_setting = |line: &str| {
+        let key = line.split_once(" = ").map_or("", |(key, _)| key);
+        line == "[[rules]]" || !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+    };
+    let text: Vec<&str> = DEFAULT_TOML
+        .lines()
+        .map(|line| {
+            line.strip_prefix("# ")
+                .filter(|rest| is_setting(rest))
+                .unwrap_or(line)
+        })
+        .collect();
+    let settings = parse(&text.join("\n")).unwrap();
+    assert_eq!(settings.scores_topic.as_deref(), Some("scores"));
+    assert_eq!(settings.dead_letter_topic.as_deref(), Some("dead-letters"));
+    assert_eq!(settings.kafka.transactional_id.as_deref(), Some("agent-1"));
+    assert_eq!(settings.rules.len(), 1);
+    assert_eq!(settings.rules[0].kind, Kind::Counter);
+    assert_eq!(
+        settings.rules[0].matcher.labels,
+        [("job".to_owned(), "api-*".to_owned())]
+    );
+}
+
+#[test]
+fn later_layers_win_leaf_by_leaf() {
+    let environment = [
+        ("AGENT__SCORE__LAG", "9"),
+        ("AGENT__KAFKA__TOPICS", "a, b"),
+        ("AGENT__KAFKA__PROPERTIES__SASL__PASSWORD", "secret"),
+        ("AGENT__ALERT__CLOSE_SCORE", "0.5"),
+        ("AGENT__WINDOWS__RESTART_AFTER", "50"),
+        ("AGENT__KAFKA__GROUP", "7"),
+        ("AGENT_REFERENCE_DATA", "not ours"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let overrides = [
+        ("score.lag".to_owned(), "4".to_owned()),
+        ("log.format".to_owned(), "json".to_owned()),
+    ];
+    let file =
+        "score.lag = 1\nscore.hold = 5\nkafka.brokers = \"b:1\"\nkafka.properties.\"client.id\" = \"x\"";
+    let loaded = load(FileLayer::Text(file), environment, &overrides).unwrap();
+    let settings = &loaded.settings;
+    assert_eq!(settings.score.lag, 4);
+    assert_eq!(settings.score.hold, 5);
+    assert_eq!(settings.score.refractory, 100);
+    assert_eq!(settings.kafka.brokers, "b:1");
+    assert_eq!(settings.kafka.topics, ["a", "b"]);
+    assert_eq!(settings.kafka.group, "7");
+    assert_eq!(settings.alert.close_score, 0.5);
+    assert_eq!(settings.windows.restart_after, Some(50));
+    assert_eq!(settings.log.format, LogFormat::Json);
+    let properties: Vec<_> = settings
+        .kafka
+        .properties
+        .iter()
+        .map(|(k, v)| (k.as_str(), v.as_str()))
+        .collect();
+    assert_eq!(properties, [("client.id", "x"), ("sasl.password", "secret")]);
+
+    assert!(!loaded.text.contains("secret"));
+    let mut again = parse(&loaded.text).unwrap();
+    again.kafka.properties = settings.kafka.properties.clone();
+    assert_eq!(again, *settings);
+}
+
+#[test]
+fn every_mistake_is_named_at_once() {
+    let found = mistakes(
+        r#"
+        typo = 1
+        [kafka]
+        brokres = "b:1"
+        topics = ["in", "in"]
+        format = "xml"
+        delivery = "at_least_once"
+        transactional_id = "x"
+        commit_interval = "1 fortnight"
+        properties = { "secruity.protocol" = "ssl", "enable.auto.commit" = true }
+        [alerts]
+        topic = "no spaces"
+        [labels]
+        keep = ["a", "b"]
+        drop = ["b"]
+        [state]
+        max_series = 0
+        lookback = "2000d"
+        [score]
+        lag = 3
+        history = "many"
+        rarity = nan
+        warn_decades = 5
+        [alert]
+        min_absolute_deviation = -1.0
+        close_score = inf
+        max_duration = 1.5
+        [model]
+        device = "tpu"
+        [http]
+        listen = "localhost"
+        [log]
+        level = "loud=very"
+        [windows]
+        idle_close = 3
+        "#,
+    );
+    let expected = [
+        ("typo", "unknown key"),
+        ("kafka.brokres", "did you mean `brokers`?"),
+        ("kafka.topics", "twice"),
+        ("kafka.format", "none of auto, native_json, prometheus_json"),
+        ("kafka.transactional_id", "conflicts"),
+        ("kafka.commit_interval", "no duration"),
+        (
+            "kafka.properties.secruity.protocol",
+            "No such configuration property",
+        ),
+        ("kafka.properties.enable.auto.commit", "set by the agent"),
+        ("alerts.topic", "no topic name"),
+        ("labels.drop", "`b` stands in keep"),
+        ("state.max_series", "outside 1 to"),
+        ("state.lookback", "outside 0s to 366d"),
+        ("score.lag", "3 is none of 0, 1, 2, 4, 9, 19, 49, 99"),
+        (
+            "score.history",
+            "expected a whole number, found the text \"many\"",
+        ),
+        ("score.rarity", "not a finite number"),
+        ("score.critical_decades", "more than warn_decades (5)"),
+        ("alert.min_absolute_deviation", "less than 0"),
+        ("alert.close_score", "not a finite number"),
+        ("alert.max_duration", "expected a whole number"),
+        ("model.device", "none of cpu, cuda, auto"),
+        ("http.listen", "no address and port"),
+        ("log.level", "loud=very"),
+        ("windows.idle_close", "expected a duration"),
+    ];
+    for (key, part) in expected {
+        let message = found
+            .get(key)
+            .unwrap_or_else(|| panic!("nothing about {key} in {found:#?}"));
+        assert!(message.contains(part), "{key}: {message}");
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+}
+
+#[test]
+fn tables_and_leaves_are_told_apart() {
+    let found = mistakes("kafka = 3\nscore.lag = { a = 1 }\nrules = \"none\"");
+    assert_eq!(found["kafka"], "expected a table, found the number 3");
+    assert_eq!(found["score.lag"], "expected a whole number, found a table");
+    assert_eq!(
+        found["rules"],
+        "expected a list of tables, found the text \"none\""
+    );
+}
+
+#[test]
+fn text_that_is_not_toml_is_one_mistake() {
+    let errors = parse("kafka = [").unwrap_err().0;
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0].key, "configuration");
+    let missing = std::path::Path::new("no/such/agent.toml");
+    let errors = load(FileLayer::Path(missing), [], &[]).unwrap_err().0;
+    assert_eq!(errors[0].key, "no/such/agent.toml");
+}
+
+#[test]
+fn what_goes_out_must_not_come_in_again() {
+    let found = mistakes("alerts.topic = \"metrics\"\nscores.topic = \"a\"\ndead_letter.topic = \"a\"");
+    assert!(found["alerts.topic"].contains("come in again"), "{found:?}");
+    assert!(found["dead_letter.topic"].contains("scores.topic"), "{found:?}");
+}
+
+#[test]
+fn rules_inherit_and_are_checked() {
+    let settings = parse(
+        r#"
+        kafka.format = "native_json"
+        score.lag = 4
+        alert.min_duration = 2
+        [[rules]]
+        match = { name = "queue_*" }
+        interval = "60s"
+        aggregate = "max"
+        direction = "up"
+        lateness = "2m"
+        [[rules]]
+        match.labels.env = "test"
+        ignore = true
+        "#,
+    )
+    .unwrap();
+    assert_eq!(settings.kafka.format, Format::NativeJson);
+    let [first, second] = &settings.rules[..] else {
+        panic!("two rules")
+    };
+    assert_eq!(
+        (first.interval, first.aggregate, first.windows.lateness),
+        (Some(60_000), Aggregate::Max, 120_000)
+    );
+    assert_eq!((first.score.lag, first.alert.min_duration), (4, 2));
+    assert_eq!(first.alert.direction, alerting::Direction::Up);
+    assert!(second.ignore && !first.ignore);
+
+    let found = mistakes(
+        r#"
+        [[rules]]
+        match = {}
+        [[rules]]
+        match = { nmae = "x" }
+        kind = "counter"
+        aggregate = "sum"
+        [[rules]]
+        match.name = "a"
+        ignore = true
+        lag = 1
+        [[rules]]
+        match.name = "b"
+        interval = "1ms"
+        lateness = "1h"
+        "#,
+    );
+    let keys: Vec<&str> = found.keys().map(String::as_str).collect();
+    assert_eq!(
+        keys,
+        [
+            "rules[0].match",
+            "rules[1].aggregate",
+            "rules[1].match.nmae",
+            "rules[2].ignore",
+            "rules[3].lateness"
+        ],
+        "{found:#?}"
+    );
+}
