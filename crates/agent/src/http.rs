@@ -97,7 +97,6 @@ impl HttpServer {
     }
 }
 
-#[expect(clippy::unused_async, reason = "axum wants a future")]
 async fn show_metrics(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
     (
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
@@ -105,7 +104,6 @@ async fn show_metrics(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse 
     )
 }
 
-#[expect(clippy::unused_async, reason = "axum wants a future")]
 async fn show_readiness(State(readiness): State<Arc<Readiness>>) -> (StatusCode, String) {
     match readiness.get() {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),

@@ -76,8 +76,8 @@ pub enum Start {
 /// A member of a consumer group.
 pub struct Consumer {
     inner: BaseConsumer<Hand>,
-    /// The membership under which the current assignment was made. Taken at the time of assignment: a member that has
-    /// dropped out has an empty one, which brokers accept from transactions as "fences nobody".
+    /// The membership under which the current assignment was made. Taken with the assignment and never later: a member
+    /// that has dropped out has an empty one, which brokers accept from transactions as "fences nobody".
     membership: Option<ConsumerGroupMetadata>,
     /// One allocation a topic, not one a record.
     topics: BTreeMap<String, Arc<str>>,
@@ -109,6 +109,14 @@ impl Consumer {
 
     /// The next event, waiting up to `timeout` for one.
     pub fn poll(&mut self, timeout: Duration) -> Option<Event> {
+        let event = self.next(timeout);
+        if let Some(Event::Assigned(_)) = &event {
+            self.membership = self.inner.group_metadata();
+        }
+        event
+    }
+
+    fn next(&mut self, timeout: Duration) -> Option<Event> {
         if let Some(event) = self.inner.context().take() {
             return Some(event);
         }
@@ -138,11 +146,11 @@ impl Consumer {
         }
     }
 
-    /// Answers [`Event::Assigned`]: begins to read every assigned partition at its start.
+    /// Answers [`Event::Assigned`]: begins to read every assigned partition at its start. Again later, it begins anew.
     ///
     /// # Errors
     /// When the assignment is gone already.
-    pub fn assign(&mut self, starts: &[(TopicPartition, Start)]) -> Result<(), KafkaError> {
+    pub fn assign(&self, starts: &[(TopicPartition, Start)]) -> Result<(), KafkaError> {
         let list = list(starts.iter().map(|(source, start)| {
             let offset = match start {
                 Start::At(offset) => Offset::Offset((*offset).max(0)),
@@ -153,9 +161,7 @@ impl Consumer {
         }))?;
         self.inner
             .assign(&list)
-            .map_err(|e| KafkaError::new("assign", &e))?;
-        self.membership = self.inner.group_metadata();
-        Ok(())
+            .map_err(|e| KafkaError::new("assign", &e))
     }
 
     /// Answers [`Event::Revoked`]: lets go of all partitions, so that the group can move on.

@@ -180,6 +180,14 @@ fn a_member_that_dropped_out_cannot_commit() {
     let error = out.commit(&first, &late, LIMIT).unwrap_err();
     assert_eq!(error.kind, KafkaErrorKind::Lost, "{error}");
     out.abort(LIMIT).unwrap();
+
+    // Nor may it after it has begun anew by itself, not knowing.
+    let starts: Vec<_> = partitions.iter().map(|p| (p.clone(), Start::Beginning)).collect();
+    first.assign(&starts).unwrap();
+    out.begin().unwrap();
+    let error = out.commit(&first, &late, LIMIT).unwrap_err();
+    assert_eq!(error.kind, KafkaErrorKind::Lost, "{error}");
+    out.abort(LIMIT).unwrap();
     assert!(
         second
             .committed(&partitions, LIMIT)
