@@ -48,12 +48,7 @@ pub struct Contents<'a> {
 /// # Errors
 /// When something cannot be written, or `dir` holds something that is no bundle.
 pub fn write(dir: &Path, contents: Contents<'_>) -> io::Result<Manifest> {
-    let is_bundle = dir.join(MANIFEST_FILE).is_file();
-    let is_free = !dir.exists() || fs::read_dir(dir)?.next().is_none();
-    if !is_bundle && !is_free {
-        let message = format!("{} holds something that is no bundle", dir.display());
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
-    }
+    check_target(dir)?;
     let (manifest, files) = assemble(contents)?;
     let staging = sibling(dir, "new");
     remove(&staging)?;
@@ -75,6 +70,18 @@ pub fn write(dir: &Path, contents: Contents<'_>) -> io::Result<Manifest> {
     }
     File::open(parent(dir))?.sync_all()?;
     Ok(manifest)
+}
+
+/// Whether a bundle may be written to `dir`: nothing is there, an empty directory, or a bundle.
+///
+/// # Errors
+/// When something else is there.
+pub fn check_target(dir: &Path) -> io::Result<()> {
+    if !dir.exists() || dir.join(MANIFEST_FILE).is_file() || fs::read_dir(dir)?.next().is_none() {
+        return Ok(());
+    }
+    let message = "it holds something that is no bundle";
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, message))
 }
 
 fn assemble(contents: Contents<'_>) -> io::Result<(Manifest, BTreeMap<&'static str, Vec<u8>>)> {

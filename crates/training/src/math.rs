@@ -230,27 +230,24 @@ fn cell_forward_body(cell: &mut CellForward<'_>, units: usize) {
     for row in 0..rows {
         let at = row * units..(row + 1) * units;
         let gates = &mut cell.gates[row * 4 * units..(row + 1) * 4 * units];
-        let (i, rest) = gates.split_at_mut(units);
-        let (f, rest) = rest.split_at_mut(units);
+        let (i_and_f, rest) = gates.split_at_mut(2 * units);
         let (g, o) = rest.split_at_mut(units);
-        let o = &mut o[..units];
+        // One simple loop a function: that is what the compiler turns into vector code.
+        i_and_f.iter_mut().for_each(|v| *v = sigmoid(*v));
+        g.iter_mut().for_each(|v| *v = tanh(*v));
+        o.iter_mut().for_each(|v| *v = sigmoid(*v));
+        let (i, f) = i_and_f.split_at(units);
         let c = &mut cell.c[at.clone()];
-        let tanh_c = &mut cell.tanh_c[at.clone()];
-        for j in 0..units {
-            i[j] = sigmoid(i[j]);
-            f[j] = sigmoid(f[j]);
-            g[j] = tanh(g[j]);
-            o[j] = sigmoid(o[j]);
-            c[j] = i[j] * g[j];
+        for ((c, i), g) in c.iter_mut().zip(i).zip(&*g) {
+            *c = i * g;
         }
         if !cell.c_before.is_empty() {
-            let before = &cell.c_before[at];
-            for j in 0..units {
-                c[j] += f[j] * before[j];
+            for ((c, f), before) in c.iter_mut().zip(f).zip(&cell.c_before[at.clone()]) {
+                *c += f * before;
             }
         }
-        for j in 0..units {
-            tanh_c[j] = tanh(c[j]);
+        for (tanh_c, c) in cell.tanh_c[at].iter_mut().zip(&*c) {
+            *tanh_c = tanh(*c);
         }
     }
 }

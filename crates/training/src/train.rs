@@ -127,6 +127,7 @@ pub fn run(job: &Job, data: &Dataset, mut watch: impl FnMut(Progress<'_>)) -> Re
         let path = path.to_owned();
         move |source| TrainError::Write { path, source }
     };
+    bundle::check_target(&job.out).map_err(written(&job.out))?;
     let config = RunConfig {
         command: job.command.clone(),
         seed: job.settings.seed,

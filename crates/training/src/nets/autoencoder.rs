@@ -205,3 +205,136 @@ fn transpose(from: &[f32], rows: usize, cols: usize, to: &mut Vec<f32>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nets::Nets;
+    use crate::rng::{Purpose, Streams, normals};
+
+    fn numbers(stream: usize, len: usize) -> Vec<f32> {
+        let mut values = vec![0.0; len];
+        normals(
+            &mut Streams::new(9).stream(Purpose::Latents, stream, 0),
+            &mut values,
+        );
+        values
+    }
+
+    fn tiny() -> Nets {
+        Nets::new(Sizes {
+            window: 18,
+            latent: 3,
+            encoder_units: 4,
+            generator_units: 5,
+            critic_filters: 3,
+            critic_z_units: 4,
+        })
+    }
+
+    /// With dropout on, which the reference's gradients do not cover: the same stream draws the same masks, so
+    /// central differences see the function whose gradient is taken.
+    #[test]
+    fn the_generator_follows_finite_differences_under_dropout() {
+        let nets = tiny();
+        let weights = nets.init(Streams::new(2)).generator;
+        let (latents, signal) = (numbers(0, 6), numbers(1, 36));
+        let mut tape = GeneratorTape::default();
+        let mut value = |weights: &[f32], latents: &[f32]| -> f64 {
+            let mut rng = Streams::new(3).stream(Purpose::DropoutG, 0, 0);
+            nets.generator
+                .forward(weights, latents, Some(&mut rng), &mut tape);
+            tape.out.iter().zip(&signal).map(|(y, d)| f64::from(y * d)).sum()
+        };
+        let h = 2e-3;
+        let mut wanted = Vec::new();
+        for spec in nets.generator.layout.tensors() {
+            let direction = numbers(2, spec.range.len());
+            let mut at = |h: f32| {
+                let mut moved = weights.clone();
+                let tensor = moved[spec.range.clone()].iter_mut();
+                tensor.zip(&direction).for_each(|(w, d)| *w += h * d);
+                value(&moved, &latents)
+            };
+            wanted.push((at(h) - at(-h)) / f64::from(2.0 * h));
+        }
+        let direction = numbers(3, latents.len());
+        let mut at = |h: f32| {
+            let moved: Vec<f32> = latents.iter().zip(&direction).map(|(z, d)| z + h * d).collect();
+            value(&weights, &moved)
+        };
+        let wanted_input = (at(h) - at(-h)) / f64::from(2.0 * h);
+
+        value(&weights, &latents);
+        let mut grads = vec![0.0; weights.len()];
+        nets.generator
+            .backward(&weights, &latents, &signal, &mut tape, &mut grads);
+        for (spec, want) in nets.generator.layout.tensors().iter().zip(wanted) {
+            let direction = numbers(2, spec.range.len());
+            let got: f64 = dot(&grads[spec.range.clone()], &direction);
+            assert!(
+                (got - want).abs() < 2e-3 * (1.0 + want.abs()),
+                "{}: {got} is not {want}",
+                spec.name
+            );
+        }
+        let got = dot(&tape.d_input, &direction);
+        assert!((got - wanted_input).abs() < 2e-3, "{got} is not {wanted_input}");
+    }
+
+    fn dot(a: &[f32], b: &[f32]) -> f64 {
+        assert_eq!(a.len(), b.len());
+        a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum()
+    }
+
+    #[test]
+    fn dropout_acts_in_training_only() {
+        let nets = tiny();
+        let weights = nets.init(Streams::new(1)).generator;
+        let latents = numbers(4, 6);
+        let generate = |mut rng: Option<ChaCha8Rng>| {
+            let mut tape = GeneratorTape::default();
+            nets.generator
+                .forward(&weights, &latents, rng.as_mut(), &mut tape);
+            tape.out
+        };
+        let stream = |shard| Some(Streams::new(1).stream(Purpose::DropoutG, 0, shard));
+        assert_eq!(generate(None), generate(None));
+        assert_ne!(generate(stream(0)), generate(stream(1)));
+        assert_ne!(generate(stream(0)), generate(None));
+    }
+
+    /// Zero weights and a forget bias of 1 give zero states; so the encoder says its head's bias.
+    #[test]
+    fn an_lstm_without_weights_says_nothing() {
+        let nets = tiny();
+        let mut weights = vec![0.0; nets.encoder.layout.len()];
+        for [_, _, bias] in nets.encoder.lstm.tensors() {
+            weights[bias][4..8].fill(1.0);
+        }
+        weights[nets.encoder.head.bias.clone()].fill(0.5);
+        let mut tape = EncoderTape::default();
+        nets.encoder.forward(&weights, &numbers(5, 36), &mut tape);
+        assert!(tape.lstm.out.iter().all(|h| *h == 0.0));
+        assert_eq!(tape.out, [0.5; 6]);
+    }
+
+    /// With equal weights in both directions, a palindrome gives the same states from either end.
+    #[test]
+    fn the_backward_half_reads_from_the_end() {
+        let nets = tiny();
+        let mut weights = nets.init(Streams::new(6)).encoder;
+        let [forward, backward] = nets.encoder.lstm.tensors();
+        for (from, to) in forward.into_iter().zip(backward) {
+            weights.copy_within(from, to.start);
+        }
+        let half = numbers(6, 9);
+        let palindrome: Vec<f32> = half.iter().chain(half.iter().rev()).copied().collect();
+        let mut tape = EncoderTape::default();
+        nets.encoder.forward(&weights, &palindrome, &mut tape);
+        let states: Vec<&[f32]> = tape.lstm.out.chunks_exact(8).collect();
+        for (t, state) in states.iter().enumerate() {
+            assert_eq!(state[..4], states[17 - t][4..]);
+        }
+    }
+}

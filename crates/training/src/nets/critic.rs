@@ -219,3 +219,94 @@ impl Critic {
         total
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nets::Nets;
+    use crate::rng::{Purpose, Streams, normals};
+
+    fn numbers(stream: usize, len: usize) -> Vec<f32> {
+        let mut values = vec![0.0; len];
+        normals(
+            &mut Streams::new(5).stream(Purpose::Weights, stream, 0),
+            &mut values,
+        );
+        values
+    }
+
+    /// For `C(u) = w·u` the penalty is `(‖w‖ − 1)²`, its gradient `2 (‖w‖ − 1) w / ‖w‖`.
+    #[test]
+    fn the_penalty_of_a_linear_critic_is_known() {
+        let mut layout = Layout::default();
+        let layers = vec![Affine::dense(&mut layout, "head", 3, 1)];
+        let critic = Critic::of_layers(layout, layers);
+        let weights = [1.0, 2.0, 2.0, 7.0];
+        let mut grads = [0.0; 4];
+        let samples = numbers(0, 6);
+        let total = critic.penalty(&weights, &samples, 0.5, &mut PenaltyTape::default(), &mut grads);
+        // Two samples, each weighing a half.
+        assert!((total - 8.0).abs() < 1e-5);
+        for (got, want) in grads.iter().zip([4.0 / 3.0, 8.0 / 3.0, 8.0 / 3.0, 0.0]) {
+            assert!((got - want).abs() < 1e-5, "{grads:?}");
+        }
+    }
+
+    #[test]
+    fn the_penalty_of_a_zero_critic_has_no_gradient() {
+        let mut layout = Layout::default();
+        let layers = vec![Affine::dense(&mut layout, "head", 3, 1)];
+        let critic = Critic::of_layers(layout, layers);
+        let mut grads = [0.0; 4];
+        let total = critic.penalty(&[0.0; 4], &[1.0; 3], 1.0, &mut PenaltyTape::default(), &mut grads);
+        assert_eq!((total, grads), (1.0, [0.0; 4]));
+    }
+
+    /// Along random directions, against central differences of the penalty itself.
+    #[test]
+    fn the_penalty_follows_finite_differences() {
+        let mut layout = Layout::default();
+        let conv_1 = Affine::conv(&mut layout, "a", 14, 1, 3);
+        let conv_2 = Affine::conv(&mut layout, "b", 10, 3, 2);
+        let head = Affine::dense(&mut layout, "c", 12, 1);
+        let critic = Critic::of_layers(layout, vec![conv_1, conv_2, head]);
+        let weights: Vec<f32> = numbers(1, critic.layout.len()).iter().map(|w| 0.5 * w).collect();
+        let samples = numbers(2, 4 * 14);
+        let mut tape = PenaltyTape::default();
+        let mut grads = vec![0.0; weights.len()];
+        critic.penalty(&weights, &samples, 1.0, &mut tape, &mut grads);
+        for spec in critic.layout.tensors() {
+            let mut direction = vec![0.0; weights.len()];
+            direction[spec.range.clone()].copy_from_slice(&numbers(3, spec.range.len()));
+            let mut at = |h: f32| {
+                let moved: Vec<f32> = weights.iter().zip(&direction).map(|(w, d)| w + h * d).collect();
+                critic.penalty(&moved, &samples, 0.0, &mut tape, &mut vec![0.0; weights.len()])
+            };
+            let h = 2e-4;
+            let want = (at(h) - at(-h)) / f64::from(2.0 * h);
+            let got: f64 = grads.iter().zip(&direction).map(|(g, d)| f64::from(g * d)).sum();
+            assert!(
+                (got - want).abs() < 5e-3 * (1.0 + want.abs()),
+                "{}: {got} is not {want}",
+                spec.name
+            );
+        }
+    }
+
+    #[test]
+    fn dropout_acts_in_training_only() {
+        let nets = Nets::new(Sizes::small());
+        let weights = nets.init(Streams::new(1)).critic_x;
+        let x = numbers(4, 300);
+        let judge = |mut rng: Option<ChaCha8Rng>| {
+            let mut tape = CriticTape::default();
+            nets.critic_x.forward(&weights, &x, rng.as_mut(), &mut tape);
+            tape.out().to_vec()
+        };
+        let stream = |shard| Some(Streams::new(1).stream(Purpose::DropoutX, 0, shard));
+        assert_eq!(judge(None), judge(None));
+        assert_eq!(judge(stream(0)), judge(stream(0)));
+        assert_ne!(judge(stream(0)), judge(stream(1)));
+        assert_ne!(judge(stream(0)), judge(None));
+    }
+}

@@ -1,0 +1,261 @@
+//! Whole runs on tiny nets: the same seed gives the same weights, bundles are whole, bad data is one clear error.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use scorer::bundle::Bundle;
+use scorer::manifest::{IntervalSpec, SERVED_LAGS};
+use scorer::onnx::OnnxBackend;
+use scorer::runtime::{Device, Runtime};
+use training::data::{DataError, Dataset};
+use training::nets::{Nets, Sizes};
+use training::run_dir;
+use training::train::{self, Job, Length, ScalerChoice};
+use training::trainer::{Settings, State, Trainer};
+
+fn sizes() -> Sizes {
+    Sizes {
+        window: 100,
+        latent: 4,
+        encoder_units: 5,
+        generator_units: 3,
+        critic_filters: 4,
+        critic_z_units: 6,
+    }
+}
+
+fn job(dir: &Path, steps: usize) -> Job {
+    Job {
+        name: "test".into(),
+        out: dir.join("bundle"),
+        run: dir.join("run"),
+        command: "train tadgan".into(),
+        architecture: "tiny".into(),
+        sizes: sizes(),
+        settings: Settings {
+            seed: 7,
+            average: 0.9,
+            ..Settings::default()
+        },
+        length: Length::Steps(steps),
+        checkpoint_every: 2,
+        scaler: ScalerChoice::MinMax,
+        any_interval: false,
+    }
+}
+
+/// A CSV of `values`, one every five minutes.
+fn csv(dir: &Path, values: impl Iterator<Item = String>) -> std::path::PathBuf {
+    let path = dir.join("metric.csv");
+    let mut file = fs::File::create(&path).unwrap();
+    writeln!(file, "timestamp,value").unwrap();
+    for (k, value) in values.enumerate() {
+        writeln!(file, "{},{value}", 1_700_000_100 + 300 * k).unwrap();
+    }
+    path
+}
+
+fn wave(k: usize) -> String {
+    format!("{:.3}", 50.0 + 20.0 * (k as f64 * 0.2).sin())
+}
+
+fn load(path: &Path) -> Result<Dataset, DataError> {
+    Dataset::from_files(&[path.to_owned()], 100, None, |_| {})
+}
+
+fn trained(threads: usize, steps: usize) -> State {
+    let settings = Settings {
+        seed: 11,
+        threads,
+        average: 0.9,
+        ..Settings::default()
+    };
+    let mut trainer = Trainer::new(Nets::new(sizes()), settings);
+    advance(&mut trainer, steps);
+    trainer.state
+}
+
+fn advance(trainer: &mut Trainer, steps: usize) {
+    while trainer.state.step < steps {
+        let step = trainer.state.step;
+        let losses = trainer.step(|inner, x| {
+            for (k, slot) in x.iter_mut().enumerate() {
+                *slot = ((k + 13 * inner + 57 * step) as f32 * 0.2).sin();
+            }
+        });
+        assert!(losses.is_finite());
+    }
+}
+
+#[test]
+fn one_seed_gives_the_same_weights_on_any_number_of_threads() {
+    let once = trained(1, 4);
+    assert_eq!(once, trained(1, 4));
+    assert_eq!(once, trained(2, 4));
+    assert_ne!(once.weights, once.average);
+}
+
+#[test]
+fn a_checkpoint_goes_on_where_it_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = csv(dir.path(), (0..200).map(wave));
+    let data = load(&path).unwrap();
+    train::run(&job(dir.path(), 5), &data, |_| {}).unwrap();
+    let nets = Nets::new(sizes());
+    // Written at 2, 4 and 5, the last two kept.
+    let newest = run_dir::newest_checkpoint(&dir.path().join("run")).unwrap();
+    assert!(newest.ends_with("checkpoint-00000005.safetensors"));
+    let checkpoints = fs::read_dir(dir.path().join("run")).unwrap().count();
+    assert_eq!(checkpoints, 2 + 2, "two checkpoints, config.toml and losses.csv");
+    let losses = fs::read_to_string(dir.path().join("run/losses.csv")).unwrap();
+    assert_eq!(losses.lines().count(), 1 + 5);
+    assert_eq!(run_dir::read_checkpoint(&nets, &newest).unwrap().step, 5);
+
+    let whole = trained(1, 4);
+    let settings = Settings {
+        seed: 11,
+        average: 0.9,
+        ..Settings::default()
+    };
+    let mut resumed = Trainer::with_state(nets, settings, trained(1, 2));
+    advance(&mut resumed, 4);
+    assert_eq!(resumed.state, whole);
+}
+
+#[test]
+fn a_bundle_is_whole_and_describes_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = csv(dir.path(), (0..400).map(wave));
+    let data = load(&path).unwrap();
+    let job = job(dir.path(), 3);
+    train::run(&job, &data, |_| {}).unwrap();
+    let bundle = Bundle::load(&job.out).unwrap();
+    let manifest = bundle.manifest();
+    assert_eq!(manifest.interval, IntervalSpec::Ms(300_000));
+    assert_eq!(
+        manifest.calibration.iter().map(|c| c.lag).collect::<Vec<_>>(),
+        SERVED_LAGS
+    );
+    assert_eq!(manifest.training.data.len(), 1);
+    assert_eq!(bundle.fingerprint().input.len(), 8);
+    let first = fs::read(job.out.join("manifest.toml")).unwrap();
+    // Again, over what is there: the same bytes, and nothing left beside it.
+    train::run(&job, &data, |_| {}).unwrap();
+    assert_eq!(fs::read(job.out.join("manifest.toml")).unwrap(), first);
+    let mut names: Vec<_> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["bundle", "metric.csv", "run"]);
+}
+
+#[test]
+fn what_is_no_bundle_is_not_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = csv(dir.path(), (0..200).map(wave));
+    let job = job(dir.path(), 1);
+    fs::create_dir(&job.out).unwrap();
+    fs::write(job.out.join("thesis.txt"), "draft").unwrap();
+    let error = train::run(&job, &load(&path).unwrap(), |_| {}).unwrap_err();
+    assert!(error.to_string().contains("no bundle"), "{error}");
+    assert!(job.out.join("thesis.txt").exists());
+}
+
+#[test]
+fn a_constant_series_trains() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = csv(dir.path(), (0..150).map(|_| "3.5".to_owned()));
+    for scaler in [ScalerChoice::MinMax, ScalerChoice::Window] {
+        let job = Job {
+            scaler,
+            ..job(dir.path(), 2)
+        };
+        train::run(&job, &load(&path).unwrap(), |_| {}).unwrap();
+        Bundle::load(&job.out).unwrap();
+    }
+}
+
+#[test]
+fn a_series_of_one_window_trains() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = csv(dir.path(), (0..100).map(wave));
+    let data = load(&path).unwrap();
+    assert_eq!(
+        (data.training_places(100).len(), data.held_out_places(100).len()),
+        (1, 0)
+    );
+    let job = job(dir.path(), 2);
+    train::run(&job, &data, |_| {}).unwrap();
+    Bundle::load(&job.out).unwrap();
+}
+
+#[test]
+fn bad_data_is_one_clear_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let short = load(&csv(dir.path(), (0..99).map(wave))).unwrap_err();
+    assert!(
+        matches!(
+            short,
+            DataError::TooShort {
+                longest: 99,
+                window: 100
+            }
+        ),
+        "{short}"
+    );
+    let nothing = load(&csv(dir.path(), (0..300).map(|_| "NaN".to_owned()))).unwrap_err();
+    assert!(
+        matches!(nothing, DataError::NoSamples { rejected: 300, .. }),
+        "{nothing}"
+    );
+    assert!(!nothing.to_string().contains('\n'));
+    let missing = load(&dir.path().join("nowhere.csv")).unwrap_err();
+    assert!(matches!(missing, DataError::Open { .. }), "{missing}");
+}
+
+#[test]
+fn no_window_is_both_trained_on_and_held_out() {
+    let data = Dataset::synthetic(1, 3, 700, 100).unwrap();
+    let (training, held_out) = (data.training_places(100), data.held_out_places(100));
+    assert!(training.iter().all(|place| !held_out.contains(place)));
+    let windows: usize = data.runs.iter().map(|run| run.values.len() - 99).sum();
+    assert_eq!(training.len() + held_out.len(), windows);
+    assert_eq!(
+        data.runs[0].cut,
+        (0.8 * data.runs[0].values.len() as f64).ceil() as usize
+    );
+}
+
+#[test]
+fn onnx_runtime_computes_what_the_trainer_computes() {
+    let runtime = match Runtime::find(None) {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "ONNX Runtime is needed: {error}"
+            );
+            println!("SKIPPED: ONNX Runtime is needed, `make deps` fetches it: {error}");
+            return;
+        }
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let path = csv(dir.path(), (0..400).map(wave));
+    let job = job(dir.path(), 20);
+    train::run(&job, &load(&path).unwrap(), |_| {}).unwrap();
+    let bundle = Bundle::load(&job.out).unwrap();
+    for batch in [1, 3, 8] {
+        let mut backend = OnnxBackend::new(&bundle, &runtime, Device::Cpu, batch).unwrap();
+        let report = backend.verify_fingerprint(&bundle).unwrap();
+        for difference in [
+            report.latent,
+            report.reconstruction,
+            report.critic_x,
+            report.critic_z,
+        ] {
+            assert!(difference.0 <= 1e-5, "{report}");
+        }
+    }
+}
