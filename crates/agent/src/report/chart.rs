@@ -124,15 +124,15 @@ pub(super) fn draw(
     let step = WIDTH / columns as f64;
     open_svg(out);
     path(out, "band", &band_path(points, frame, step));
-    path(
-        out,
-        "expected",
-        &line(points, frame, step, |p| p.expected.map(|v| frame.y(v))),
-    );
-    path(
+    run_and_lone(
         out,
         "metric",
-        &line(points, frame, step, |p| p.value.map(|v| frame.y(v))),
+        line(points, frame, step, |p| p.value.map(|v| frame.y(v))),
+    );
+    run_and_lone(
+        out,
+        "expected",
+        line(points, frame, step, |p| p.expected.map(|v| frame.y(v))),
     );
     out.push_str("</svg></div>\n<div class=\"panel score\">");
     for (limit, name) in [(0.0, "0"), (1.0, "1"), (2.0, "2")] {
@@ -142,10 +142,10 @@ pub(super) fn draw(
     for (limit, class) in [(1.0, "limit warning"), (2.0, "limit critical")] {
         path(out, class, &format!("M0 {:.0}h{WIDTH:.0}", frame.y_score(limit)));
     }
-    path(
+    run_and_lone(
         out,
         "anomaly",
-        &line(points, frame, step, |p| p.score.map(|v| frame.y_score(v))),
+        line(points, frame, step, |p| p.score.map(|v| frame.y_score(v))),
     );
     let peaks = |p: &Point| p.peak.filter(|v| *v >= 1.0).map(|v| frame.y_score(v));
     path(out, "peak", &dots(points, frame, step, peaks));
@@ -165,6 +165,11 @@ fn open_svg(out: &mut String) {
 
 fn path(out: &mut String, class: &str, d: &str) {
     let _ = write!(out, "<path class=\"{class}\" d=\"{d}\"/>");
+}
+
+fn run_and_lone(out: &mut String, class: &str, (runs, lone): (String, String)) {
+    path(out, class, &runs);
+    path(out, &format!("{class} lone"), &lone);
 }
 
 fn y_label(out: &mut String, y: f64, text: &str) {

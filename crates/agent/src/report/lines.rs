@@ -9,6 +9,10 @@ use super::points::Point;
 #[derive(Default)]
 struct Pen {
     d: String,
+    /// Runs of one point, as dots: a line would not show them.
+    lone: String,
+    /// Where the present run begins in `d`.
+    begun: usize,
     at: (i64, i64),
     /// Points drawn since the pen was last lifted.
     drawn: usize,
@@ -18,6 +22,7 @@ impl Pen {
     fn to(&mut self, x: f64, y: f64) {
         let (x, y) = (x.round() as i64, y.round() as i64);
         let _ = if self.drawn == 0 {
+            self.begun = self.d.len();
             write!(self.d, "M{x} {y}")
         } else {
             let (dx, dy) = (x - self.at.0, y - self.at.1);
@@ -27,10 +32,12 @@ impl Pen {
         self.drawn += 1;
     }
 
-    /// Ends a run; a run of one point becomes a dot.
+    /// Ends a run.
     fn lift(&mut self) {
         if self.drawn == 1 {
-            self.d.push_str("h0");
+            self.lone.push_str(&self.d[self.begun..]);
+            self.lone.push_str("h0");
+            self.d.truncate(self.begun);
         }
         self.drawn = 0;
     }
@@ -39,8 +46,14 @@ impl Pen {
 /// A column's key, and index and height of its lowest and of its highest point.
 type Column = (i64, (usize, f64), (usize, f64));
 
-/// A line through the lowest and the highest value of each column `step` wide, broken where `y` is `None`.
-pub(super) fn line(points: &[Point], frame: &Frame, step: f64, y: impl Fn(&Point) -> Option<f64>) -> String {
+/// A line through the lowest and the highest value of each column `step` wide, broken where `y` is `None`;
+/// and the points that stand alone between two breaks.
+pub(super) fn line(
+    points: &[Point],
+    frame: &Frame,
+    step: f64,
+    y: impl Fn(&Point) -> Option<f64>,
+) -> (String, String) {
     let mut pen = Pen::default();
     let mut column: Option<Column> = None;
     let flush = |pen: &mut Pen, column: &mut Option<Column>| {
@@ -76,9 +89,10 @@ pub(super) fn line(points: &[Point], frame: &Frame, step: f64, y: impl Fn(&Point
     }
     flush(&mut pen, &mut column);
     pen.lift();
-    pen.d
+    (pen.d, pen.lone)
 }
 
+/// The highest point of each column `step` wide, as dots.
 pub(super) fn dots(points: &[Point], frame: &Frame, step: f64, y: impl Fn(&Point) -> Option<f64>) -> String {
     let mut pen = Pen::default();
     let mut highest: Option<(i64, f64, f64)> = None;
@@ -104,7 +118,7 @@ pub(super) fn dots(points: &[Point], frame: &Frame, step: f64, y: impl Fn(&Point
         pen.to(x, y);
         pen.lift();
     }
-    pen.d
+    pen.lone
 }
 
 /// The area `expected ± threshold`, one closed shape a run, one point a column.
@@ -163,7 +177,7 @@ mod tests {
         ];
         let frame = Frame::around(&points, 60_000);
         let d = line(&points, &frame, 1.0, |p| p.value.map(|v| frame.y(v)));
-        assert_eq!(d, "M0 955l400 -910M1200 500h0");
+        assert_eq!(d, ("M0 955l400 -910".to_owned(), "M1200 500h0".to_owned()));
     }
 
     #[test]
@@ -183,7 +197,7 @@ mod tests {
             })
             .collect();
         let frame = Frame::around(&points, 60_000);
-        let d = line(&points, &frame, WIDTH / 10.0, |p| p.value.map(|v| frame.y(v)));
+        let (d, _) = line(&points, &frame, WIDTH / 10.0, |p| p.value.map(|v| frame.y(v)));
         let top = frame.y(10.0).round() - frame.y(0.0).round();
         assert!(d.contains(&format!(" {top:.0} ")), "{top} in {d}");
         assert!(d.split(' ').count() < 60, "{d}");

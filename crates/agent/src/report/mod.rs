@@ -329,7 +329,7 @@ fn facts(examined: &Examined<'_>) -> String {
     if unscored > 0 {
         facts.push(format!("{unscored} not scored"));
     }
-    facts.push(format!("highest score {}", number(examined.peak)));
+    facts.push(format!("highest peak {}", number(examined.peak)));
     facts.push(if spans.is_empty() {
         "no alerts".to_owned()
     } else {

@@ -113,10 +113,15 @@ function redraw(data, view, plots, axis, [top, bottom]) {
   const clamp = y => Math.max(-HEIGHT, Math.min(2 * HEIGHT, y));
   const y = v => clamp((1 - (v - low) / (high - low)) * HEIGHT), yScore = v => clamp((1 - v / peak) * HEIGHT);
   const set = (svg, name, d) => svg.querySelector("path." + name).setAttribute("d", d);
-  set(top, "metric", line(data.value, from, to, x, y));
-  set(top, "expected", line(data.expected, from, to, x, y));
+  const lines = (svg, name, values, y) => {
+    const [runs, lone] = line(values, from, to, x, y);
+    set(svg, name, runs);
+    set(svg, name + ".lone", lone);
+  };
+  lines(top, "metric", data.value, y);
+  lines(top, "expected", data.expected, y);
   set(top, "band", area(data, from, to, x, y));
-  set(bottom, "anomaly", line(data.score, from, to, x, yScore));
+  lines(bottom, "anomaly", data.score, yScore);
   let dots = "";
   for (let i = from; i <= to; i++) if (data.peak[i] >= 1) dots += `M${x(i)} ${yScore(data.peak[i])}h0`;
   set(bottom, "peak", dots);
@@ -138,30 +143,30 @@ function extremes(values, from, to) {
   return [low, high];
 }
 
-// A line through the lowest and highest value of each column, broken where there is none.
+// A line through the lowest and highest value of each column, broken where there is none; and points that stand alone.
 function line(values, from, to, x, y) {
-  let d = "", drawn = 0, column = NaN, low = -1, high = -1;
-  const put = i => { d += (drawn++ ? "L" : "M") + x(i).toFixed(1) + " " + y(values[i]).toFixed(1); };
+  let runs = "", lone = "", run = "", drawn = 0, column = NaN, low = -1, high = -1;
+  const put = i => { run += (drawn++ ? "L" : "M") + x(i).toFixed(1) + " " + y(values[i]).toFixed(1); };
   const flush = () => {
     if (low < 0) return;
     put(Math.min(low, high));
     if (low !== high) put(Math.max(low, high));
     low = high = -1;
   };
+  const lift = () => {
+    flush();
+    if (drawn === 1) lone += run + "h0"; else runs += run;
+    run = ""; drawn = 0; column = NaN;
+  };
   for (let i = from; i <= to; i++) {
-    if (values[i] === null) {
-      flush();
-      if (drawn === 1) d += "h0";
-      drawn = 0; column = NaN;
-      continue;
-    }
+    if (values[i] === null) { lift(); continue; }
     const key = Math.floor(x(i) / WIDTH * COLUMNS);
     if (key !== column) { flush(); column = key; low = high = i; }
     if (values[i] < values[low]) low = i;
     if (values[i] > values[high]) high = i;
   }
-  flush();
-  return drawn === 1 ? d + "h0" : d;
+  lift();
+  return [runs, lone];
 }
 
 function area(data, from, to, x, y) {

@@ -103,14 +103,14 @@ pub(super) fn rest(out: &mut String, listed: &[Examined<'_>]) {
         out,
         "<section aria-labelledby=\"rest\">\n<h2 id=\"rest\">{} without a chart</h2>\n<table>\n<thead><tr>\
          <th scope=\"col\">Series</th><th scope=\"col\">Rows</th><th scope=\"col\">Alerts</th>\
-         <th scope=\"col\">Highest score</th></tr></thead>\n<tbody>",
+         <th scope=\"col\">Highest peak</th></tr></thead>\n<tbody>",
         count(listed.len(), "series", "series")
     );
     for one in listed.iter().take(LISTED_MAX) {
         let _ = writeln!(
             out,
             "<tr><th scope=\"row\"><bdi>{}</bdi></th><td data-name=\"Rows\">{}</td><td data-name=\"Alerts\">{}</td>\
-             <td data-name=\"Highest score\">{}</td></tr>",
+             <td data-name=\"Highest peak\">{}</td></tr>",
             name(&one.series.name),
             one.series.rows.len(),
             alert_count(one.spans.iter()),
