@@ -12,8 +12,10 @@ use scorer::normalise::{Scaler, median};
 use crate::data::{Dataset, Place};
 use crate::nets::{CriticTape, EncoderTape, GeneratorTape, Nets, Weights};
 
-/// Windows evaluated at most; a share of each series when there are more.
-const MAX_WINDOWS: usize = 20_000;
+/// Windows evaluated at most; when there are more, those of some series spread evenly over all.
+const MAX_WINDOWS: usize = 9_000;
+/// Windows of one series that are enough then: more than the largest lag needs.
+const ENOUGH: usize = 150;
 const BATCH: usize = 64;
 /// What spreads are floored at, so that nobody divides by zero.
 const TINY: f64 = 1e-9;
@@ -79,12 +81,22 @@ pub fn calibrate(nets: &Nets, weights: &Weights, data: &Dataset, scaler: &Scaler
     lags.map(|lag| at_lag(lag, &runs)).collect()
 }
 
-/// Windows of one run each, shortened to the same share when there are too many in all.
+/// Consecutive windows of one run each, chosen when there are too many in all.
 fn consecutive(places: &[Place]) -> impl Iterator<Item = &[Place]> {
-    let share = (MAX_WINDOWS as f64 / places.len() as f64).min(1.0);
-    places
-        .chunk_by(|a, b| a.run == b.run)
-        .map(move |run| &run[..((run.len() as f64 * share).ceil() as usize).min(run.len())])
+    let crowded = places.len() > MAX_WINDOWS;
+    let runs = places.chunk_by(|a, b| a.run == b.run);
+    let every = if crowded {
+        runs.clone().count().div_ceil(MAX_WINDOWS / ENOUGH)
+    } else {
+        1
+    };
+    runs.step_by(every).map(move |run| {
+        if crowded && every > 1 {
+            &run[..run.len().min(ENOUGH)]
+        } else {
+            run
+        }
+    })
 }
 
 fn watch(nets: &Nets, weights: &Weights, data: &Dataset, scaler: &Scaler, places: &[Place]) -> Vec<Seen> {

@@ -65,6 +65,15 @@ pub(crate) struct TadganArgs {
     /// Times over the data, instead of --steps.
     #[arg(long, value_name = "N", conflicts_with = "steps", value_parser = positive)]
     pub(crate) epochs: Option<usize>,
+    /// Generator steps before those, on the reconstruction alone: an eighth of the work each. The paper has none.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) warm_up: usize,
+    /// Weight of the reconstruction error; 10 is the reference's.
+    #[arg(long, value_name = "WEIGHT", default_value_t = 10.0, value_parser = weight)]
+    pub(crate) reconstruction_weight: f32,
+    /// Rate of the three Adams; 0.0005 is the reference's.
+    #[arg(long, value_name = "RATE", default_value_t = 0.0005, value_parser = rate)]
+    pub(crate) learning_rate: f64,
     /// Windows of a batch.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = positive)]
     pub(crate) batch: usize,
@@ -170,6 +179,20 @@ fn positive(text: &str) -> Result<usize, String> {
         Ok(0) | Err(_) => Err("expected a whole number above 0".to_owned()),
         Ok(number) => Ok(number),
     }
+}
+
+fn weight(text: &str) -> Result<f32, String> {
+    text.parse()
+        .ok()
+        .filter(|weight: &f32| *weight >= 0.0 && weight.is_finite())
+        .ok_or_else(|| "expected a number from 0 on".to_owned())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|rate: &f64| *rate > 0.0 && rate.is_finite())
+        .ok_or_else(|| "expected a number above 0".to_owned())
 }
 
 fn decay(text: &str) -> Result<f64, String> {

@@ -132,7 +132,7 @@ fn show(bar: &ProgressBar, plain: bool, started: Instant, progress: Progress<'_>
         losses.generator.mse,
         losses.critic_x.total(),
         losses.critic_z.total(),
-        losses.generator.total(),
+        losses.generator.total,
         losses.critic_x.wasserstein(),
     );
     if plain {
@@ -201,6 +201,9 @@ fn job(args: &TadganArgs) -> Result<Job, Failure> {
             seed: args.seed,
             batch: args.batch,
             average: args.ema,
+            warm_up: args.warm_up,
+            reconstruction_weight: args.reconstruction_weight,
+            learning_rate: args.learning_rate,
             threads: args
                 .threads
                 .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),

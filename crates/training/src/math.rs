@@ -189,7 +189,7 @@ pub(crate) fn tanh(x: f32) -> f32 {
     let a = x.abs();
     let s = x * x;
     let p = -5.704_988_7e-3;
-    let p = p * s + 2.063_908_9e-2;
+    let p = p * s + 2.063_909e-2;
     let p = p * s - 5.373_971_4e-2;
     let p = p * s + 0.133_314_42;
     let p = p * s - 0.333_332_8;

@@ -24,8 +24,12 @@ pub struct RunConfig {
     pub seed: u64,
     /// Name of the architecture.
     pub architecture: String,
-    /// Generator steps to do.
+    /// Generator steps to do, the warm-up included.
     pub steps: usize,
+    /// Of them, steps on the reconstruction alone.
+    pub warm_up: usize,
+    /// Weight of the reconstruction error.
+    pub reconstruction_weight: f32,
     /// Samples of a batch.
     pub batch: usize,
     /// Windows that are trained on.
@@ -88,7 +92,7 @@ impl RunDir {
             z.real,
             z.fake,
             z.penalty,
-            g.total(),
+            g.total,
             g.critic_x,
             g.critic_z,
             g.mse,

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::nets::{CriticTape, EncoderTape, GeneratorTape, Nets, PenaltyTape, Weights};
 
-/// Weight of the penalty and of the reconstruction.
+/// Weight of the penalty, and of the reconstruction unless a run says otherwise.
 pub const LOSS_WEIGHT: f32 = 10.0;
 
 /// A batch, or consecutive samples of one.
@@ -26,6 +26,8 @@ pub struct Batch<'a> {
     pub alpha: &'a [f32],
     /// Samples in the whole batch: what means divide by.
     pub whole: usize,
+    /// Weight of the mean squared reconstruction error; [`LOSS_WEIGHT`] in the reference.
+    pub reconstruction_weight: f32,
 }
 
 /// Parts of a critic's loss, summed over samples and divided by the whole batch.
@@ -69,20 +71,17 @@ pub struct GeneratorLoss {
     pub critic_z: f64,
     /// Mean squared reconstruction error over samples and time.
     pub mse: f64,
+    /// The loss: the sum of the two and the weighted reconstruction error.
+    pub total: f64,
 }
 
 impl GeneratorLoss {
-    /// The loss.
-    #[must_use]
-    pub fn total(&self) -> f64 {
-        self.critic_x + self.critic_z + f64::from(LOSS_WEIGHT) * self.mse
-    }
-
     /// Adds the share of another part of the batch.
     pub fn add(&mut self, other: Self) {
         self.critic_x += other.critic_x;
         self.critic_z += other.critic_z;
         self.mse += other.mse;
+        self.total += other.total;
     }
 }
 
@@ -193,12 +192,10 @@ impl Workspace {
             .backward_input(&weights.critic_x, &against, &mut self.critic);
         nets.critic_z
             .backward_input(&weights.critic_z, &against, &mut self.other_critic);
-        let scale = LOSS_WEIGHT * 2.0 / (n * nets.sizes.window as f32);
         self.signal.clear();
         self.signal.extend_from_slice(&self.critic.d_input);
-        let errors = rebuilt.iter().zip(batch.x).map(|(y, x)| y - x);
-        self.signal.extend(errors.clone().map(|error| scale * error));
-        let mse = errors.map(|error| f64::from(error).powi(2)).sum::<f64>();
+        let count = n * nets.sizes.window as f32;
+        let mse = push_errors(rebuilt, batch, count, &mut self.signal);
 
         nets.generator.backward(
             &weights.generator,
@@ -211,18 +208,59 @@ impl Workspace {
         for (d, from_critic) in d_latent.iter_mut().zip(&self.other_critic.d_input) {
             *d += from_critic;
         }
-        nets.encoder.backward(
-            &weights.encoder,
-            d_latent,
-            &mut self.encoder,
-            &mut self.grads.encoder,
-        );
+        let (tape, grads) = (&mut self.encoder, &mut self.grads.encoder);
+        nets.encoder.backward(&weights.encoder, d_latent, tape, grads);
+        let critic_x = -sum(self.critic.out()) / f64::from(n);
+        let critic_z = -sum(self.other_critic.out()) / f64::from(n);
         GeneratorLoss {
-            critic_x: -sum(self.critic.out()) / f64::from(n),
-            critic_z: -sum(self.other_critic.out()) / f64::from(n),
-            mse: mse / f64::from(n) / nets.sizes.window as f64,
+            critic_x,
+            critic_z,
+            mse,
+            total: critic_x + critic_z + f64::from(batch.reconstruction_weight) * mse,
         }
     }
+
+    /// Step of encoder and generator on the reconstruction alone, an eighth of the work of a whole generator step
+    /// with its critic updates: adds to `grads.encoder` and `grads.generator`.
+    pub fn reconstruction(
+        &mut self,
+        nets: &Nets,
+        weights: &Weights,
+        batch: Batch<'_>,
+        dropout: Option<&mut ChaCha8Rng>,
+    ) -> GeneratorLoss {
+        nets.encoder.forward(&weights.encoder, batch.x, &mut self.encoder);
+        let latents = &self.encoder.out;
+        nets.generator
+            .forward(&weights.generator, latents, dropout, &mut self.generator);
+        self.signal.clear();
+        let count = (batch.whole * nets.sizes.window) as f32;
+        let mse = push_errors(&self.generator.out, batch, count, &mut self.signal);
+        nets.generator.backward(
+            &weights.generator,
+            &self.encoder.out,
+            &self.signal,
+            &mut self.generator,
+            &mut self.grads.generator,
+        );
+        let (tape, grads) = (&mut self.encoder, &mut self.grads.encoder);
+        nets.encoder
+            .backward(&weights.encoder, &self.generator.d_input, tape, grads);
+        GeneratorLoss {
+            mse,
+            total: f64::from(batch.reconstruction_weight) * mse,
+            ..GeneratorLoss::default()
+        }
+    }
+}
+
+/// Appends the gradient of the weighted reconstruction error; returns the mean squared error, `count` being the values
+/// of the whole batch.
+fn push_errors(rebuilt: &[f32], batch: Batch<'_>, count: f32, signal: &mut Vec<f32>) -> f64 {
+    let scale = batch.reconstruction_weight * 2.0 / count;
+    let errors = rebuilt.iter().zip(batch.x).map(|(y, x)| y - x);
+    signal.extend(errors.clone().map(|error| scale * error));
+    errors.map(|error| f64::from(error).powi(2)).sum::<f64>() / f64::from(count)
 }
 
 /// Loss and gradients of a critic on `samples`: the real ones, then as many fakes. Leaves the interpolations there.

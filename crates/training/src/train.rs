@@ -48,7 +48,7 @@ pub enum TrainError {
     },
 }
 
-/// How long to train.
+/// How long to train, the warm-up aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
     /// Generator steps.
@@ -119,10 +119,11 @@ pub fn run(job: &Job, data: &Dataset, mut watch: impl FnMut(Progress<'_>)) -> Re
     };
     let places = data.training_places(window);
     let mut batches = Batches::new(job.settings.seed, places.len(), job.settings.batch);
-    let steps = match job.length {
+    let adversarial = match job.length {
         Length::Steps(steps) => steps,
         Length::Epochs(epochs) => epochs * batches.steps_per_epoch(),
     };
+    let steps = job.settings.warm_up + adversarial;
     let written = |path: &Path| {
         let path = path.to_owned();
         move |source| TrainError::Write { path, source }
@@ -133,6 +134,8 @@ pub fn run(job: &Job, data: &Dataset, mut watch: impl FnMut(Progress<'_>)) -> Re
         seed: job.settings.seed,
         architecture: job.architecture.clone(),
         steps,
+        warm_up: job.settings.warm_up,
+        reconstruction_weight: job.settings.reconstruction_weight,
         batch: job.settings.batch,
         windows: places.len(),
         shuffled_epochs: batches.shuffled_epochs(),

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::adam;
 use crate::nets::{Nets, Weights};
 use crate::rng::{self, Purpose, Streams};
-use crate::steps::{Batch, CriticLoss, GeneratorLoss, Workspace};
+use crate::steps::{Batch, CriticLoss, GeneratorLoss, LOSS_WEIGHT, Workspace};
 
 /// Samples of a shard.
 pub const SHARD: usize = 32;
@@ -31,13 +31,9 @@ impl StepLosses {
     /// Whether every loss is a number.
     #[must_use]
     pub fn is_finite(&self) -> bool {
-        [
-            self.critic_x.total(),
-            self.critic_z.total(),
-            self.generator.total(),
-        ]
-        .iter()
-        .all(|loss| loss.is_finite())
+        [self.critic_x.total(), self.critic_z.total(), self.generator.total]
+            .iter()
+            .all(|loss| loss.is_finite())
     }
 }
 
@@ -67,6 +63,10 @@ pub struct Settings {
     pub learning_rate: f64,
     /// Decay a generator step of the average of the weights; 0 makes it the weights themselves.
     pub average: f64,
+    /// Generator steps at the start that learn the reconstruction alone; 0 in the reference.
+    pub warm_up: usize,
+    /// Weight of the mean squared reconstruction error; 10 in the reference.
+    pub reconstruction_weight: f32,
     /// Threads that work on a batch.
     pub threads: usize,
 }
@@ -78,6 +78,8 @@ impl Default for Settings {
             batch: 64,
             learning_rate: adam::LEARNING_RATE,
             average: 0.0,
+            warm_up: 0,
+            reconstruction_weight: LOSS_WEIGHT,
             threads: 1,
         }
     }
@@ -101,6 +103,7 @@ enum Update {
     CriticX,
     CriticZ,
     Generator,
+    Reconstruction,
 }
 
 impl Trainer {
@@ -134,13 +137,21 @@ impl Trainer {
         }
     }
 
-    /// One generator step: for each of the batches an update of Cx, then of Cz with the same windows and latents;
+    /// One generator step. In the warm-up: an update of E and G on the reconstruction. Else for each of the batches an update of Cx, then of Cz with the same windows and latents;
     /// then one of E and G with the last. `fill` writes the windows of a critic update, `[batch, window]`.
     pub fn step(&mut self, mut fill: impl FnMut(usize, &mut [f32])) -> StepLosses {
         let (batch, sizes) = (self.settings.batch, &self.nets.sizes);
         let mut x = vec![0.0; batch * sizes.window];
         let mut z = vec![0.0; batch * sizes.latent];
         let mut losses = StepLosses::default();
+        if self.state.step < self.settings.warm_up {
+            fill(0, &mut x);
+            let parts = self.update(Update::Reconstruction, self.state.step, &x, &z, &vec![0.0; batch]);
+            parts.into_iter().for_each(|part| losses.generator.add(part.1));
+            self.state.step += 1;
+            self.follow();
+            return losses;
+        }
         for inner in 0..CRITIC_UPDATES {
             let number = self.state.step * CRITIC_UPDATES + inner;
             fill(inner, &mut x);
@@ -182,6 +193,7 @@ impl Trainer {
     ) -> Vec<(CriticLoss, GeneratorLoss)> {
         let (nets, weights, streams) = (&self.nets, &self.state.weights, self.streams);
         let (window, latent) = (nets.sizes.window, nets.sizes.latent);
+        let reconstruction_weight = self.settings.reconstruction_weight;
         let run = |shard: usize, workspace: &mut Workspace| {
             let from = shard * SHARD;
             let to = (from + SHARD).min(alpha.len());
@@ -190,6 +202,7 @@ impl Trainer {
                 z: &z[from * latent..to * latent],
                 alpha: &alpha[from..to],
                 whole: alpha.len(),
+                reconstruction_weight,
             };
             run_shard(update, nets, weights, batch, workspace, |purpose| {
                 streams.stream(purpose, number, shard)
@@ -222,10 +235,12 @@ impl Trainer {
 
     /// Sums the shards' gradients into the first shard's, updates the weights that `update` is about, and clears.
     fn apply(&mut self, update: Update, number: usize) {
-        let nets: &[usize] = match update {
-            Update::CriticX => &[2],
-            Update::CriticZ => &[3],
-            Update::Generator => &[0, 1],
+        // Each of the three optimisers counts its own updates; the critics' begin after the warm-up.
+        let before = self.settings.warm_up * CRITIC_UPDATES;
+        let (nets, count): (&[usize], _) = match update {
+            Update::CriticX => (&[2], number - before),
+            Update::CriticZ => (&[3], number - before),
+            Update::Generator | Update::Reconstruction => (&[0, 1], number),
         };
         let state = &mut self.state;
         let weights = state.weights.nets_mut();
@@ -239,15 +254,7 @@ impl Trainer {
                 other.fill(0.0);
             }
             let rate = self.settings.learning_rate;
-            // Each of the three optimisers counts its own updates, and each is called once a number.
-            adam::update(
-                number as u64 + 1,
-                rate,
-                sum,
-                first[net],
-                second[net],
-                weights[net],
-            );
+            adam::update(count as u64 + 1, rate, sum, first[net], second[net], weights[net]);
             sum.fill(0.0);
         }
     }
@@ -291,6 +298,13 @@ fn run_shard(
             (
                 workspace.critic_z(nets, weights, batch, Some(&mut dropout)),
                 GeneratorLoss::default(),
+            )
+        }
+        Update::Reconstruction => {
+            let mut dropout = stream(Purpose::DropoutG);
+            (
+                CriticLoss::default(),
+                workspace.reconstruction(nets, weights, batch, Some(&mut dropout)),
             )
         }
         Update::Generator => {

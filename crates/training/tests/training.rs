@@ -1,7 +1,6 @@
 //! Whole runs on tiny nets: the same seed gives the same weights, bundles are whole, bad data is one clear error.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 
 use scorer::bundle::Bundle;
@@ -48,11 +47,13 @@ fn job(dir: &Path, steps: usize) -> Job {
 /// A CSV of `values`, one every five minutes.
 fn csv(dir: &Path, values: impl Iterator<Item = String>) -> std::path::PathBuf {
     let path = dir.join("metric.csv");
-    let mut file = fs::File::create(&path).unwrap();
-    writeln!(file, "timestamp,value").unwrap();
-    for (k, value) in values.enumerate() {
-        writeln!(file, "{},{value}", 1_700_000_100 + 300 * k).unwrap();
-    }
+    let rows = values
+        .enumerate()
+        .map(|(k, value)| format!("{},{value}\n", 1_700_000_100 + 300 * k));
+    let text: String = std::iter::once("timestamp,value\n".to_owned())
+        .chain(rows)
+        .collect();
+    fs::write(&path, text).expect("writable");
     path
 }
 
@@ -74,6 +75,26 @@ fn trained(threads: usize, steps: usize) -> State {
     let mut trainer = Trainer::new(Nets::new(sizes()), settings);
     advance(&mut trainer, steps);
     trainer.state
+}
+
+#[test]
+fn a_warm_up_leaves_the_critics_alone() {
+    let settings = Settings {
+        warm_up: 3,
+        ..Settings::default()
+    };
+    let mut trainer = Trainer::new(Nets::new(sizes()), settings);
+    let before = trainer.state.weights.clone();
+    advance(&mut trainer, 3);
+    assert_eq!(trainer.state.weights.critic_x, before.critic_x);
+    assert_eq!(trainer.state.weights.critic_z, before.critic_z);
+    assert_ne!(trainer.state.weights.encoder, before.encoder);
+    assert_ne!(trainer.state.weights.generator, before.generator);
+    advance(&mut trainer, 4);
+    // Adam's first step moves by its rate, whatever the gradient.
+    let moved = trainer.state.weights.critic_z.iter().zip(&before.critic_z);
+    let largest = moved.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!((1e-4..3e-3).contains(&largest), "{largest}");
 }
 
 fn advance(trainer: &mut Trainer, steps: usize) {
