@@ -50,6 +50,10 @@ pub(crate) struct TadganArgs {
     /// Directory for settings, losses and checkpoints [default: OUT.run]
     #[arg(long, value_name = "DIR")]
     pub(crate) run: Option<PathBuf>,
+    /// Go on with the run in this directory from its newest checkpoint; with the same data and settings, more steps
+    /// aside, the weights are those of a run that never stopped.
+    #[arg(long, value_name = "RUN", conflicts_with = "run")]
+    pub(crate) resume: Option<PathBuf>,
     /// Name of the bundle, as alerts show it [default: last part of OUT]
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -83,6 +87,9 @@ pub(crate) struct TadganArgs {
     /// Grid of the series, e.g. 300s, and what the bundle is for; `any` infers it a series [default: inferred]
     #[arg(long)]
     pub(crate) interval: Option<Interval>,
+    /// Leave dropout out of training: the reference has it, but on varied data it drives the critics apart.
+    #[arg(long)]
+    pub(crate) no_dropout: bool,
     /// Decay a generator step of the average of the weights that the bundle is made of; 0 takes the last weights.
     #[arg(long, value_name = "DECAY", default_value_t = 0.995, value_parser = decay)]
     pub(crate) ema: f64,

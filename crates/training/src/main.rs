@@ -2,7 +2,7 @@
 
 mod cli;
 
-use std::io::IsTerminal as _;
+use std::io::{ErrorKind, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -34,6 +34,12 @@ impl From<TrainError> for Failure {
             TrainError::Data(data) => return data_failure(data),
             TrainError::Import(ImportError::Read { .. }) => exit::NO_INPUT,
             TrainError::Import(_) => exit::DATA,
+            TrainError::Resume { source, .. } => match source.kind() {
+                ErrorKind::NotFound => exit::NO_INPUT,
+                ErrorKind::InvalidInput => exit::USAGE,
+                ErrorKind::InvalidData => exit::DATA,
+                _ => exit::IO,
+            },
             TrainError::Diverged { .. } => exit::INTERNAL,
             TrainError::Write { .. } => exit::IO,
         };
@@ -185,7 +191,8 @@ fn job(args: &TadganArgs) -> Result<Job, Failure> {
         None if one_file => ScalerChoice::MinMax,
         None => ScalerChoice::Window,
     };
-    let run = args.run.clone().unwrap_or_else(|| {
+    let run = args.resume.as_ref().or(args.run.as_ref()).cloned();
+    let run = run.unwrap_or_else(|| {
         let mut name = args.out.clone().into_os_string();
         name.push(".run");
         PathBuf::from(name)
@@ -204,11 +211,13 @@ fn job(args: &TadganArgs) -> Result<Job, Failure> {
             warm_up: args.warm_up,
             reconstruction_weight: args.reconstruction_weight,
             learning_rate: args.learning_rate,
+            dropout: !args.no_dropout,
             threads: args
                 .threads
                 .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
             ..Default::default()
         },
+        resume: args.resume.is_some(),
         length: args.epochs.map_or(Length::Steps(args.steps), Length::Epochs),
         checkpoint_every: args.checkpoint_every,
         scaler,

@@ -1,5 +1,6 @@
 //! The run directory: settings, losses and checkpoints, written as training goes.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -24,12 +25,18 @@ pub struct RunConfig {
     pub seed: u64,
     /// Name of the architecture.
     pub architecture: String,
+    /// SHA-256 of each input by name.
+    pub data: BTreeMap<String, String>,
     /// Generator steps to do, the warm-up included.
     pub steps: usize,
     /// Of them, steps on the reconstruction alone.
     pub warm_up: usize,
     /// Weight of the reconstruction error.
     pub reconstruction_weight: f32,
+    /// Adam's rate.
+    pub learning_rate: f64,
+    /// Whether dropout acts in training.
+    pub dropout: bool,
     /// Samples of a batch.
     pub batch: usize,
     /// Windows that are trained on.
@@ -65,6 +72,35 @@ impl RunDir {
             "step,cx_loss,cx_real,cx_fake,cx_penalty,cz_loss,cz_real,cz_fake,cz_penalty,\
              eg_loss,eg_cx,eg_cz,eg_mse,wasserstein_x,wasserstein_z"
         )?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            losses,
+        })
+    }
+
+    /// Opens the directory of a run that stopped, to go on after generator step `step`: later rows of `losses.csv` go.
+    ///
+    /// # Errors
+    /// When its settings are not `config`, the command and the number of steps aside, or something cannot be read or
+    /// written.
+    pub fn reopen(dir: &Path, config: &RunConfig, step: usize) -> io::Result<Self> {
+        let old: RunConfig = toml::from_str(&fs::read_to_string(dir.join("config.toml"))?)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.message().to_owned()))?;
+        let comparable = RunConfig {
+            command: config.command.clone(),
+            steps: config.steps,
+            ..old.clone()
+        };
+        if comparable != *config {
+            let message = format!("it is a run with other settings or data: {old:?}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let losses = fs::read_to_string(dir.join("losses.csv"))?;
+        let kept: String = losses.split_inclusive('\n').take(step + 1).collect();
+        let text = toml::to_string_pretty(config).map_err(io::Error::other)?;
+        fs::write(dir.join("config.toml"), text)?;
+        let mut losses = BufWriter::new(File::create(dir.join("losses.csv"))?);
+        losses.write_all(kept.as_bytes())?;
         Ok(Self {
             dir: dir.to_owned(),
             losses,

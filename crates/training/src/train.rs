@@ -15,7 +15,7 @@ use crate::calibrate::calibrate;
 use crate::data::{DataError, Dataset, Place};
 use crate::import::{self, ImportError};
 use crate::nets::{Nets, Sizes};
-use crate::run_dir::{RunConfig, RunDir};
+use crate::run_dir::{self, RunConfig, RunDir};
 use crate::trainer::{Settings, StepLosses, Trainer};
 
 /// Standard deviations of a window that map to 1 with the window scaler.
@@ -37,6 +37,14 @@ pub enum TrainError {
     Diverged {
         /// The step.
         step: usize,
+    },
+    /// A run cannot be gone on with.
+    #[error("cannot resume the run in {path}: {source}")]
+    Resume {
+        /// The run directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
     /// Output cannot be written.
     #[error("cannot write {path}: {source}")]
@@ -83,6 +91,8 @@ pub struct Job {
     pub sizes: Sizes,
     /// Seed, batch, rates, threads.
     pub settings: Settings,
+    /// Whether to go on with the run in the run directory.
+    pub resume: bool,
     /// How long.
     pub length: Length,
     /// Generator steps between checkpoints.
@@ -124,25 +134,33 @@ pub fn run(job: &Job, data: &Dataset, mut watch: impl FnMut(Progress<'_>)) -> Re
         Length::Epochs(epochs) => epochs * batches.steps_per_epoch(),
     };
     let steps = job.settings.warm_up + adversarial;
-    let written = |path: &Path| {
-        let path = path.to_owned();
-        move |source| TrainError::Write { path, source }
-    };
     bundle::check_target(&job.out).map_err(written(&job.out))?;
     let config = RunConfig {
         command: job.command.clone(),
         seed: job.settings.seed,
         architecture: job.architecture.clone(),
+        data: data.hashes.clone(),
         steps,
         warm_up: job.settings.warm_up,
         reconstruction_weight: job.settings.reconstruction_weight,
+        learning_rate: job.settings.learning_rate,
+        dropout: job.settings.dropout,
         batch: job.settings.batch,
         windows: places.len(),
         shuffled_epochs: batches.shuffled_epochs(),
         average: job.settings.average,
     };
-    let mut record = RunDir::create(&job.run, &config).map_err(written(&job.run))?;
-    let mut trainer = Trainer::new(Nets::new(job.sizes.clone()), job.settings);
+    let nets = Nets::new(job.sizes.clone());
+    let (mut record, mut trainer) = if job.resume {
+        let state = run_dir::newest_checkpoint(&job.run)
+            .and_then(|path| run_dir::read_checkpoint(&nets, &path))
+            .map_err(resumed(&job.run))?;
+        let record = RunDir::reopen(&job.run, &config, state.step).map_err(resumed(&job.run))?;
+        (record, Trainer::with_state(nets, job.settings, state))
+    } else {
+        let record = RunDir::create(&job.run, &config).map_err(written(&job.run))?;
+        (record, Trainer::new(nets, job.settings))
+    };
     while trainer.state.step < steps {
         let numbers = batches.step(trainer.state.step);
         let losses = trainer.step(|inner, x| {
@@ -180,13 +198,23 @@ pub fn run(job: &Job, data: &Dataset, mut watch: impl FnMut(Progress<'_>)) -> Re
         training: TrainingRecord {
             command: job.command.clone(),
             seed: job.settings.seed,
-            generator_steps: steps,
+            generator_steps: trainer.state.step,
             data: data.hashes.clone(),
         },
         calibration: calibrate(&trainer.nets, weights, data, &scaler),
         fingerprint: &fingerprint_input(data, &places, window, &scaler),
     };
     bundle::write(&job.out, contents).map_err(written(&job.out))
+}
+
+fn written(path: &Path) -> impl FnOnce(io::Error) -> TrainError {
+    let path = path.to_owned();
+    |source| TrainError::Write { path, source }
+}
+
+fn resumed(path: &Path) -> impl FnOnce(io::Error) -> TrainError {
+    let path = path.to_owned();
+    |source| TrainError::Resume { path, source }
 }
 
 /// Windows spread evenly over the training windows.

@@ -67,6 +67,8 @@ pub struct Settings {
     pub warm_up: usize,
     /// Weight of the mean squared reconstruction error; 10 in the reference.
     pub reconstruction_weight: f32,
+    /// Whether dropout acts in training, as in the reference.
+    pub dropout: bool,
     /// Threads that work on a batch.
     pub threads: usize,
 }
@@ -80,6 +82,7 @@ impl Default for Settings {
             average: 0.0,
             warm_up: 0,
             reconstruction_weight: LOSS_WEIGHT,
+            dropout: true,
             threads: 1,
         }
     }
@@ -137,48 +140,58 @@ impl Trainer {
         }
     }
 
-    /// One generator step. In the warm-up: an update of E and G on the reconstruction. Else for each of the batches an update of Cx, then of Cz with the same windows and latents;
-    /// then one of E and G with the last. `fill` writes the windows of a critic update, `[batch, window]`.
-    pub fn step(&mut self, mut fill: impl FnMut(usize, &mut [f32])) -> StepLosses {
+    /// One generator step. `fill` writes the windows of critic update 0, 1, …, each `[batch, window]`.
+    ///
+    /// For each of five batches an update of Cx, then of Cz with the same windows and latents; then one of E and G with
+    /// the last. In the warm-up only one of E and G, on the reconstruction.
+    pub fn step(&mut self, fill: impl FnMut(usize, &mut [f32])) -> StepLosses {
+        let losses = if self.state.step < self.settings.warm_up {
+            self.warm_up_step(fill)
+        } else {
+            self.whole_step(fill)
+        };
+        self.state.step += 1;
+        self.follow();
+        losses
+    }
+
+    fn warm_up_step(&mut self, mut fill: impl FnMut(usize, &mut [f32])) -> StepLosses {
+        let batch = self.settings.batch;
+        let mut x = vec![0.0; batch * self.nets.sizes.window];
+        fill(0, &mut x);
+        // No latents are drawn and nothing is interpolated, but shards are cut from all three alike.
+        let (z, alpha) = (vec![0.0; batch * self.nets.sizes.latent], vec![0.0; batch]);
+        let mut losses = StepLosses::default();
+        for part in self.update(Update::Reconstruction, self.state.step, &x, &z, &alpha) {
+            losses.generator.add(part.1);
+        }
+        losses
+    }
+
+    fn whole_step(&mut self, mut fill: impl FnMut(usize, &mut [f32])) -> StepLosses {
         let (batch, sizes) = (self.settings.batch, &self.nets.sizes);
         let mut x = vec![0.0; batch * sizes.window];
         let mut z = vec![0.0; batch * sizes.latent];
+        let mut alpha = vec![0.0; batch];
         let mut losses = StepLosses::default();
-        if self.state.step < self.settings.warm_up {
-            fill(0, &mut x);
-            let parts = self.update(Update::Reconstruction, self.state.step, &x, &z, &vec![0.0; batch]);
-            parts.into_iter().for_each(|part| losses.generator.add(part.1));
-            self.state.step += 1;
-            self.follow();
-            return losses;
-        }
         for inner in 0..CRITIC_UPDATES {
             let number = self.state.step * CRITIC_UPDATES + inner;
             fill(inner, &mut x);
             rng::normals(&mut self.streams.stream(Purpose::Latents, number, 0), &mut z);
             let mut alphas = self.streams.stream(Purpose::Alphas, number, 0);
-            let mut alpha = || {
-                (0..batch)
-                    .map(|_| rng::uniform(&mut alphas))
-                    .collect::<Vec<f32>>()
-            };
-            let share = |loss: CriticLoss| CriticLoss {
-                real: loss.real / CRITIC_UPDATES as f64,
-                fake: loss.fake / CRITIC_UPDATES as f64,
-                penalty: loss.penalty / CRITIC_UPDATES as f64,
-            };
             for (update, sum) in [
                 (Update::CriticX, &mut losses.critic_x),
                 (Update::CriticZ, &mut losses.critic_z),
             ] {
-                let parts = self.update(update, number, &x, &z, &alpha());
-                parts.into_iter().for_each(|part| sum.add(share(part.0)));
+                alpha.fill_with(|| rng::uniform(&mut alphas));
+                for part in self.update(update, number, &x, &z, &alpha) {
+                    sum.add(part.0.scaled(1.0 / CRITIC_UPDATES as f64));
+                }
             }
         }
-        let parts = self.update(Update::Generator, self.state.step, &x, &z, &vec![0.0; batch]);
-        parts.into_iter().for_each(|part| losses.generator.add(part.1));
-        self.state.step += 1;
-        self.follow();
+        for part in self.update(Update::Generator, self.state.step, &x, &z, &alpha) {
+            losses.generator.add(part.1);
+        }
         losses
     }
 
@@ -194,6 +207,7 @@ impl Trainer {
         let (nets, weights, streams) = (&self.nets, &self.state.weights, self.streams);
         let (window, latent) = (nets.sizes.window, nets.sizes.latent);
         let reconstruction_weight = self.settings.reconstruction_weight;
+        let dropout = self.settings.dropout;
         let run = |shard: usize, workspace: &mut Workspace| {
             let from = shard * SHARD;
             let to = (from + SHARD).min(alpha.len());
@@ -205,7 +219,7 @@ impl Trainer {
                 reconstruction_weight,
             };
             run_shard(update, nets, weights, batch, workspace, |purpose| {
-                streams.stream(purpose, number, shard)
+                dropout.then(|| streams.stream(purpose, number, shard))
             })
         };
         let threads = self.settings.threads.clamp(1, self.shards.len());
@@ -283,20 +297,20 @@ fn run_shard(
     weights: &Weights,
     batch: Batch<'_>,
     workspace: &mut Workspace,
-    stream: impl Fn(Purpose) -> ChaCha8Rng,
+    stream: impl Fn(Purpose) -> Option<ChaCha8Rng>,
 ) -> (CriticLoss, GeneratorLoss) {
     match update {
         Update::CriticX => {
             let mut dropout = stream(Purpose::DropoutX);
             (
-                workspace.critic_x(nets, weights, batch, Some(&mut dropout)),
+                workspace.critic_x(nets, weights, batch, dropout.as_mut()),
                 GeneratorLoss::default(),
             )
         }
         Update::CriticZ => {
             let mut dropout = stream(Purpose::DropoutZ);
             (
-                workspace.critic_z(nets, weights, batch, Some(&mut dropout)),
+                workspace.critic_z(nets, weights, batch, dropout.as_mut()),
                 GeneratorLoss::default(),
             )
         }
@@ -304,14 +318,14 @@ fn run_shard(
             let mut dropout = stream(Purpose::DropoutG);
             (
                 CriticLoss::default(),
-                workspace.reconstruction(nets, weights, batch, Some(&mut dropout)),
+                workspace.reconstruction(nets, weights, batch, dropout.as_mut()),
             )
         }
         Update::Generator => {
             let mut dropout = stream(Purpose::DropoutG);
             (
                 CriticLoss::default(),
-                workspace.generator(nets, weights, batch, Some(&mut dropout)),
+                workspace.generator(nets, weights, batch, dropout.as_mut()),
             )
         }
     }
