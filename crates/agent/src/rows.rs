@@ -61,7 +61,7 @@ pub fn to_json(row: &ScoreRow) -> String {
             Some(number) => Value::from(number),
             None => Value::from(text),
         };
-        if value != Value::from("") {
+        if value != "" {
             object.insert((*column).to_owned(), value);
         }
     }

@@ -99,10 +99,10 @@ impl Tail {
 
     /// Takes one more error into the reference.
     pub fn push(&mut self, spec: &TailSpec, r: f64) {
-        if self.errors.len() >= spec.history.max(1) {
-            if let Some(old) = self.errors.pop_front() {
-                self.left_since_fit.push_back(old);
-            }
+        if self.errors.len() >= spec.history.max(1)
+            && let Some(old) = self.errors.pop_front()
+        {
+            self.left_since_fit.push_back(old);
         }
         self.errors.push_back(r as f32);
         self.since_fit += 1;
