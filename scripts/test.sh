@@ -60,4 +60,4 @@ if [ -n "$skipped" ]; then
   echo "$skipped"
 fi
 grep -h '^test result:' "$logs/tests.log" "$logs/doctests.log" |
-  awk '{ passed += $4; failed += $6; ignored += $8 } END { printf "tests: %d passed, %d failed, %d ignored\n", passed, failed, ignored }'
+  awk '{ passed += $4; failed += $6; ignored += $8 } END { printf "tests: %d passed, %d failed, %d skipped\n", passed, failed, ignored }'
