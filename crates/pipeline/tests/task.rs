@@ -1,5 +1,7 @@
 //! What everything in delivery rests on: a task is a pure function of its inputs, however they are cut.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::sync::Arc;
 
 use pipeline::{Host, Input, Model, Output, SeriesSettings, Task, TaskId, TaskSettings};

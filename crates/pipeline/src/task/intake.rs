@@ -1,0 +1,241 @@
+//! The input side of a task: what records and control records change at once.
+
+use std::sync::Arc;
+
+use scorer::normalise::FloorEstimate;
+use types::{
+    Control, ControlKind, Occurrence, Payload, Record, RejectReason, Rejected, Sample, SeriesKey, Timestamp,
+};
+use windowing::SeriesWindow;
+
+use super::{Answer, Due, Intake, Output, Queued, State, Task};
+use crate::settings::TaskSettings;
+
+impl Task {
+    pub(super) fn record(&mut self, record: &Record, out: &mut Vec<Output>) {
+        let decoded;
+        let samples: &[Sample] = match &record.payload {
+            Payload::Samples(samples) => samples,
+            Payload::Bytes(bytes) => {
+                let settings = &self.settings;
+                decoded = ingest::decode::decode(bytes, settings.format, record.time, &settings.labels);
+                for rejected in decoded.rejected {
+                    reject(record.offset, rejected, out);
+                }
+                &decoded.samples
+            }
+        };
+        for sample in samples {
+            if let Err(rejected) = self.sample(record, sample, out) {
+                reject(record.offset, rejected, out);
+            }
+        }
+        self.state.queue.push_back(Queued::Processed {
+            next_offset: record.offset + 1,
+        });
+    }
+
+    fn sample(&mut self, record: &Record, sample: &Sample, out: &mut Vec<Output>) -> Result<(), Rejected> {
+        let limit = self.settings.future_limit;
+        if let Some(ahead) = record
+            .time
+            .map(|t| sample.time - t)
+            .filter(|ahead| *ahead > limit)
+        {
+            let detail = format!(
+                "{} at {} is {ahead} ms ahead of its record",
+                sample.series, sample.time
+            );
+            return Err(Rejected {
+                reason: RejectReason::Future,
+                detail,
+            });
+        }
+        let settings = Arc::clone(&self.settings);
+        let Some(intake) = self.intake(&settings, sample, out)? else {
+            return Ok(());
+        };
+        let spec = &settings.settings(intake.rule).window;
+        let mut occurred = Vec::new();
+        let taken = intake
+            .window
+            .observe(spec, sample.time, sample.value, &mut occurred);
+        out.extend(occurred.into_iter().map(Output::Occurred));
+        taken.map_err(|reason| Rejected {
+            reason,
+            detail: format!("{} at {}: {}", sample.series, sample.time, reason.name()),
+        })?;
+        self.close(&sample.series, out);
+        Ok(())
+    }
+
+    /// The series of `sample`, made if need be; `None` when a rule ignores it.
+    fn intake(
+        &mut self,
+        settings: &TaskSettings,
+        sample: &Sample,
+        out: &mut Vec<Output>,
+    ) -> Result<Option<&mut Intake>, Rejected> {
+        let key = &sample.series;
+        if !self.state.series.contains_key(key) {
+            let rule = settings.rule_of(key);
+            if settings.settings(rule).ignore {
+                return Ok(None);
+            }
+            if self.state.series.len() >= settings.max_series && !self.make_room(sample.time, out) {
+                let detail = format!("{key} is one more than {} series", settings.max_series);
+                return Err(Rejected {
+                    reason: RejectReason::TooManySeries,
+                    detail,
+                });
+            }
+            let intake = Intake {
+                rule,
+                window: SeriesWindow::new(),
+                floor: FloorEstimate::default(),
+                last_use: 0,
+            };
+            self.state.series.insert(key.clone(), intake);
+            out.push(Output::Occurred(Occurrence::SeriesCreated));
+        }
+        let state = &mut self.state;
+        let Some(intake) = state.series.get_mut(key) else {
+            return Ok(None);
+        };
+        state.uses += 1;
+        state.by_use.remove(&intake.last_use);
+        state.by_use.insert(state.uses, key.clone());
+        intake.last_use = state.uses;
+        Ok(Some(intake))
+    }
+
+    /// Forgets the series that was used least lately, if it has been silent for long enough at `now`.
+    fn make_room(&mut self, now: Timestamp, out: &mut Vec<Output>) -> bool {
+        let Some(series) = self.state.by_use.values().next().cloned() else {
+            return false;
+        };
+        let last = self.state.series.get(&series).and_then(|i| i.window.event_time());
+        if last.is_some_and(|last| now - last <= self.settings.evict_idle) {
+            return false;
+        }
+        self.evict(&series, now, out);
+        true
+    }
+
+    fn evict(&mut self, series: &SeriesKey, now: Timestamp, out: &mut Vec<Output>) {
+        let Some(intake) = self.state.series.remove(series) else {
+            return;
+        };
+        self.state.by_use.remove(&intake.last_use);
+        let available_at = intake.window.event_time().map_or(now, |t| t.max(now));
+        self.state.queue.push_back(Queued::Evict {
+            series: series.clone(),
+            available_at,
+        });
+        out.push(Output::Occurred(Occurrence::SeriesEvicted));
+    }
+
+    pub(super) fn control(&mut self, control: &Control, out: &mut Vec<Output>) {
+        match control.kind {
+            ControlKind::Start { muted } => self.state = State::new(muted),
+            ControlKind::Live => self.state.queue.push_back(Queued::Live),
+            ControlKind::IdleClose { until } => {
+                let settings = Arc::clone(&self.settings);
+                let names: Vec<SeriesKey> = self.state.series.keys().cloned().collect();
+                for series in names {
+                    let Some(intake) = self.state.series.get_mut(&series) else {
+                        continue;
+                    };
+                    intake
+                        .window
+                        .close_idle(&settings.settings(intake.rule).window, until);
+                    let silent = intake
+                        .window
+                        .event_time()
+                        .is_some_and(|t| until - t > settings.series_ttl);
+                    self.close(&series, out);
+                    if silent {
+                        self.evict(&series, until, out);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn flush(&mut self, out: &mut Vec<Output>) {
+        let settings = Arc::clone(&self.settings);
+        let names: Vec<SeriesKey> = self.state.series.keys().cloned().collect();
+        for series in names {
+            let Some(intake) = self.state.series.get_mut(&series) else {
+                continue;
+            };
+            intake.window.flush(&settings.settings(intake.rule).window);
+            let facts = intake.window.interval().zip(intake.window.event_time());
+            let floor = intake.floor.floor();
+            self.close(&series, out);
+            if let Some((interval, available_at)) = facts {
+                self.state.queue.push_back(Queued::Finish {
+                    series,
+                    interval,
+                    floor,
+                    available_at,
+                });
+            }
+        }
+    }
+
+    /// Takes every closed bucket of a series and puts it, with the window that ends with it, into the queue.
+    fn close(&mut self, series: &SeriesKey, out: &mut Vec<Output>) {
+        let settings = Arc::clone(&self.settings);
+        let state = &mut self.state;
+        let Some(intake) = state.series.get_mut(series) else {
+            return;
+        };
+        let own = settings.settings(intake.rule);
+        let mut occurred = Vec::new();
+        while let Some(closed) = intake.window.next_closed(&own.window, &mut occurred) {
+            if !closed.bucket.filled {
+                intake.floor.push(closed.bucket.value);
+            }
+            let floor = intake.floor.floor();
+            let window = intake.window.window().and_then(|window| {
+                if window.filled_share() > own.max_filled_share {
+                    occurred.push(Occurrence::WindowSkipped);
+                    return None;
+                }
+                let values: Vec<f64> = window.values().collect();
+                let affine = settings.model.scaler.fit(&values, floor);
+                let mut input = vec![0.0; values.len()];
+                settings.model.scaler.apply(affine, &values, &mut input);
+                let id = state.next_due;
+                state.next_due += 1;
+                out.push(Output::Due {
+                    id,
+                    input: input.clone(),
+                });
+                occurred.push(Occurrence::WindowDue);
+                Some(Due {
+                    id,
+                    affine,
+                    filled_share: window.filled_share(),
+                    input,
+                    answer: Answer::Awaited,
+                })
+            });
+            let interval = intake.window.interval().unwrap_or(1);
+            state.queue.push_back(Queued::Closed {
+                series: series.clone(),
+                closed,
+                interval,
+                floor,
+                window,
+            });
+        }
+        out.extend(occurred.into_iter().map(Output::Occurred));
+    }
+}
+
+fn reject(offset: i64, rejected: Rejected, out: &mut Vec<Output>) {
+    out.push(Output::Occurred(Occurrence::Rejected(rejected.reason)));
+    out.push(Output::Rejected { offset, rejected });
+}

@@ -1,0 +1,263 @@
+//! Everything of one input partition: series, windows, scores, open alerts.
+//!
+//! `intake` is what records and controls change at once: series and windows. `apply` is what follows as the queue
+//! between the two is applied in order: scores, alerts, rows.
+
+mod apply;
+mod intake;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use alerting::AlertMachine;
+use scorer::WindowOutput;
+use scorer::causal::SeriesScorer;
+use scorer::normalise::{Affine, FloorEstimate};
+use serde::{Deserialize, Serialize};
+use types::{Alert, Control, DurationMs, Occurrence, Record, Rejected, ScoreRow, SeriesKey, Timestamp};
+use windowing::{Closed, SeriesWindow};
+
+use crate::settings::TaskSettings;
+
+/// What goes into a task.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// The next record of the partition.
+    Record(&'a Record),
+    /// Whatever acts on the task and is no record.
+    Control(&'a Control),
+    /// The nets' answers to due windows by their ids, in any order; `None` where inference failed.
+    Scored(Vec<(u64, Option<WindowOutput>)>),
+    /// The input is over. With `flush`, what live would not have scored yet is scored all the same.
+    EndOfInput {
+        /// Close and score everything now.
+        flush: bool,
+    },
+}
+
+/// What comes out of a task.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// A window for the nets: answer with [`Input::Scored`].
+    Due {
+        /// Names the window within its task.
+        id: u64,
+        /// The nets' input, length L.
+        input: Vec<f32>,
+    },
+    /// An alert state to send.
+    Alert(Alert),
+    /// A bucket's final row.
+    Row(ScoreRow),
+    /// A part of a record that was not used.
+    Rejected {
+        /// The record's offset.
+        offset: i64,
+        /// Why.
+        rejected: Rejected,
+    },
+    /// Something to count.
+    Occurred(Occurrence),
+    /// Everything that records below this offset caused has come out before this.
+    Processed {
+        /// The next offset to read.
+        next_offset: i64,
+    },
+}
+
+/// One partition's state. See [`crate`] for what makes it deterministic.
+#[derive(Clone, Debug)]
+pub struct Task {
+    settings: Arc<TaskSettings>,
+    state: State,
+}
+
+/// All that a snapshot holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct State {
+    /// Input side: what records change at once.
+    series: BTreeMap<SeriesKey, Intake>,
+    /// Series by when they were last used.
+    by_use: BTreeMap<u64, SeriesKey>,
+    uses: u64,
+    next_due: u64,
+    /// What has happened but is not applied yet, in order; the front waits for the nets.
+    queue: VecDeque<Queued>,
+    /// Output side: what changes as the queue is applied.
+    verdicts: BTreeMap<SeriesKey, Verdicts>,
+    /// The past is being re-read: nothing is said.
+    muted: bool,
+}
+
+impl State {
+    fn new(muted: bool) -> Self {
+        Self {
+            series: BTreeMap::new(),
+            by_use: BTreeMap::new(),
+            uses: 0,
+            next_due: 0,
+            queue: VecDeque::new(),
+            verdicts: BTreeMap::new(),
+            muted,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Intake {
+    #[serde(skip)]
+    rule: Option<usize>,
+    window: SeriesWindow,
+    floor: FloorEstimate,
+    last_use: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Verdicts {
+    #[serde(skip)]
+    rule: Option<usize>,
+    scorer: SeriesScorer,
+    machine: AlertMachine,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Queued {
+    Closed {
+        series: SeriesKey,
+        closed: Closed,
+        interval: DurationMs,
+        floor: f64,
+        window: Option<Due>,
+    },
+    Finish {
+        series: SeriesKey,
+        interval: DurationMs,
+        floor: f64,
+        available_at: Timestamp,
+    },
+    Evict {
+        series: SeriesKey,
+        available_at: Timestamp,
+    },
+    Live,
+    Processed {
+        next_offset: i64,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Due {
+    id: u64,
+    affine: Affine,
+    filled_share: f64,
+    input: Vec<f32>,
+    answer: Answer,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Answer {
+    Awaited,
+    Given(WindowOutput),
+    Failed,
+}
+
+impl Task {
+    /// A task that has seen nothing. While `muted` it learns but emits neither alerts nor rows, until a control record
+    /// [`ControlKind::Live`] takes effect.
+    #[must_use]
+    pub fn new(settings: Arc<TaskSettings>, muted: bool) -> Self {
+        Self {
+            settings,
+            state: State::new(muted),
+        }
+    }
+
+    /// The whole state, windows that the nets have not answered included.
+    ///
+    /// # Errors
+    /// When the encoder fails, which it does on no state a task can be in.
+    pub fn snapshot(&self) -> Result<Vec<u8>, SnapshotError> {
+        postcard::to_stdvec(&self.state).map_err(|e| SnapshotError(e.to_string()))
+    }
+
+    /// A task that goes on where [`Self::snapshot`] was taken. Ask [`Self::unanswered`] for the windows to run again.
+    ///
+    /// # Errors
+    /// When the bytes are no snapshot of this version.
+    pub fn restore(settings: Arc<TaskSettings>, snapshot: &[u8]) -> Result<Self, SnapshotError> {
+        let mut state: State = postcard::from_bytes(snapshot).map_err(|e| SnapshotError(e.to_string()))?;
+        for (series, intake) in &mut state.series {
+            intake.rule = settings.rule_of(series);
+        }
+        for (series, verdicts) in &mut state.verdicts {
+            verdicts.rule = settings.rule_of(series);
+        }
+        Ok(Self { settings, state })
+    }
+
+    /// Windows that wait for the nets, in order.
+    pub fn unanswered(&self) -> impl Iterator<Item = (u64, &[f32])> {
+        self.state.queue.iter().filter_map(|queued| match queued {
+            Queued::Closed {
+                window: Some(due), ..
+            } if due.answer == Answer::Awaited => Some((due.id, due.input.as_slice())),
+            _ => None,
+        })
+    }
+
+    /// Series held now.
+    #[must_use]
+    pub fn series_count(&self) -> usize {
+        self.state.series.len()
+    }
+
+    /// Events open now.
+    #[must_use]
+    pub fn open_alerts(&self) -> usize {
+        self.state
+            .verdicts
+            .values()
+            .filter(|v| v.machine.open_id().is_some())
+            .count()
+    }
+
+    /// Latest event time of any sample; the task's own notion of now.
+    #[must_use]
+    pub fn event_time(&self) -> Option<Timestamp> {
+        self.state
+            .series
+            .values()
+            .filter_map(|i| i.window.event_time())
+            .max()
+    }
+
+    /// Whether [`ControlKind::IdleClose`] at `until` would change anything: only ticks that matter are logged.
+    #[must_use]
+    pub fn is_idle(&self, until: Timestamp) -> bool {
+        self.state.series.values().any(|intake| {
+            let spec = &self.settings.settings(intake.rule).window;
+            intake.window.is_idle(spec, until)
+                || intake
+                    .window
+                    .event_time()
+                    .is_some_and(|t| until - t > self.settings.series_ttl)
+        })
+    }
+
+    /// Takes one input in and appends what follows from it to `out`.
+    pub fn feed(&mut self, input: Input<'_>, out: &mut Vec<Output>) {
+        match input {
+            Input::Record(record) => self.record(record, out),
+            Input::Control(control) => self.control(control, out),
+            Input::Scored(answers) => self.answer(answers),
+            Input::EndOfInput { flush: true } => self.flush(out),
+            Input::EndOfInput { flush: false } => {}
+        }
+        self.apply(out);
+    }
+}
+
+/// A snapshot that cannot be written or read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("task snapshot: {0}")]
+pub struct SnapshotError(String);
