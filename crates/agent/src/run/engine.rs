@@ -25,6 +25,8 @@ const WINDOWS_A_ROUND: usize = 256;
 const OUTPUTS_A_COMMIT: usize = 5_000;
 /// How long the brokers may take for a look-up, and one publication for its acknowledgements.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one look whether a broker answers again may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often idle series are looked for.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -44,6 +46,8 @@ pub(crate) struct Engine {
     outputs: Vec<(TaskId, Output)>,
     /// Assigned partitions that the brokers have not given a start for yet.
     unanswered: Option<Vec<TopicPartition>>,
+    /// Something failed, and nothing has shown since that the brokers answer.
+    trouble: bool,
 }
 
 /// What the loop knows of an assigned partition beside its task.
@@ -97,6 +101,7 @@ impl Engine {
             partitions: BTreeMap::new(),
             outputs: Vec::new(),
             unanswered: None,
+            trouble: false,
         }
     }
 
@@ -179,7 +184,13 @@ impl Engine {
             tracing::warn!(%error, "broker trouble");
         }
         self.readiness.set(Err(error.to_string()));
+        self.trouble = true;
         Ok(())
+    }
+
+    fn recovered(&mut self) {
+        self.readiness.set(Ok(()));
+        self.trouble = false;
     }
 
     fn assigned(&mut self, sources: &[TopicPartition]) -> Result<(), Failure> {
@@ -198,7 +209,7 @@ impl Engine {
                     return self.survive(&error);
                 }
                 tracing::info!(partitions = sources.len(), "partitions assigned");
-                self.readiness.set(Ok(()));
+                self.recovered();
                 Ok(())
             }
             Err(error) => {
@@ -250,7 +261,7 @@ impl Engine {
                 Some(offset) => self.publisher.record_time(source, low, offset, BROKER_TIMEOUT)?,
                 None => None,
             };
-            let from = anchor.unwrap_or_else(clock::now) + -all.state.lookback;
+            let from = anchor.unwrap_or_else(|| clock::now()) + -all.state.lookback;
             let one = std::slice::from_ref(source);
             let lookback = self
                 .consumer
@@ -282,10 +293,7 @@ impl Engine {
                 partition.seen = Some((time, elapsed));
             }
         }
-        if let Some(live) = partition.delivery.before(message.offset) {
-            tracing::info!(task = %id, offset = message.offset, "the past is re-read: live");
-            self.control(&id, live)?;
-        }
+        self.speak(&id, message.offset)?;
         let record = Record {
             offset: message.offset,
             time: message.time,
@@ -295,7 +303,18 @@ impl Engine {
             recorder.record(&id, &record)?;
         }
         self.host.feed(&id, Input::Record(&record), &mut self.outputs);
-        Ok(())
+        // Not only with the next record: time passes in a partition that has been read to its end, too.
+        self.speak(&id, record.offset + 1)
+    }
+
+    /// Ends the silence of a task once its past is re-read up to `offset`.
+    fn speak(&mut self, id: &TaskId, offset: i64) -> Result<(), Failure> {
+        let partition = self.partitions.get_mut(id);
+        let Some(live) = partition.and_then(|p| p.delivery.before(offset)) else {
+            return Ok(());
+        };
+        tracing::info!(task = %id, offset, "the past is re-read: live");
+        self.control(id, live)
     }
 
     fn control(&mut self, id: &TaskId, control: Control) -> Result<(), Failure> {
@@ -310,6 +329,13 @@ impl Engine {
     fn tick(&mut self, now: Duration) -> Result<(), Failure> {
         if let Some(sources) = self.unanswered.take() {
             self.assigned(&sources)?;
+        }
+        // Without input there is nothing to publish that would show it.
+        if self.trouble
+            && let Some(id) = self.partitions.keys().next()
+            && self.consumer.bounds(&source_of(id), PROBE_TIMEOUT).is_ok()
+        {
+            self.recovered();
         }
         let (mut idle, mut open) = (Vec::new(), 0);
         for (id, task) in self.host.tasks() {
@@ -399,8 +425,8 @@ impl Engine {
                 if let Some(recorder) = &mut self.recorder {
                     recorder.flush()?;
                 }
-                if !self.partitions.is_empty() {
-                    self.readiness.set(Ok(()));
+                if self.trouble && !self.partitions.is_empty() {
+                    self.recovered();
                 }
                 Ok(())
             }
