@@ -1,4 +1,43 @@
 //! Trains TadGAN and writes bundles.
+//!
+//! Encoder E, generator G and the critics Cx (of windows) and Cz (of latents) are trained with Wasserstein losses,
+//! gradient penalties and a reconstruction error ([`steps`]), by passes written by hand: five kinds of layer do not
+//! need a framework that differentiates, and the penalty's gradient is two more linear passes
+//! ([`nets::Critic::penalty`]).
+//!
+//! From bottom to top: [`math`] (products, an LSTM cell), [`layers`], [`nets`], [`steps`] (losses and gradients of a
+//! batch), [`adam`], [`trainer`] (one generator step), [`batches`] and [`data`] (which windows), [`mod@train`] (a whole
+//! run), [`run_dir`] (what it leaves as it goes), [`calibrate`], [`export`] and [`bundle`] (what it ends with).
+//! [`import`] reads weights of the reference.
+//!
+//! # The same seed, the same weights
+//! Every random draw belongs to a stream named by seed, purpose and step ([`rng`]); a batch is computed in fixed shards
+//! whose gradients are summed in order. So weights are equal bit for bit from run to run, on any number of threads,
+//! and when going on from a checkpoint. On a processor with another vector unit, products round differently.
+//!
+//! # Whom we follow
+//! The reference is Orion 0.7; the paper's own code is its first published version.
+//!
+//! | question | paper's code | Orion | here |
+//! |---|---|---|---|
+//! | sizes of E, G, Cx | 481 620, 133 787, 67 393 | the same | the same (`--arch paper`) |
+//! | hidden units of Cz | 100 | 20 | 20, as Orion: the parity data has them |
+//! | losses, weights 1, 1, 10 | yes | yes | yes; `--reconstruction-weight` changes the 10 |
+//! | sample of the penalty | one α a sample, multiplies the real one | the same | the same |
+//! | dropout in the penalty's pass | on | off | off, as Orion |
+//! | dropout in frozen nets while training | on | on | on |
+//! | order of updates | 5 × (Cx, Cz), then E and G | the same | the same |
+//! | batches | drawn with replacement | shuffled epochs, none below 320 windows | shuffled epochs, else drawn |
+//! | updates of E and G | 2 000 | 35 epochs, 175 to 420 on a NAB file | `--steps` or `--epochs` |
+//! | steps on the reconstruction alone first | none | none | `--warm-up`, none by default |
+//! | optimisers | one Adam for all | three, epsilon outside the correction | as Orion |
+//! | weights that are kept | the last | the last | their moving average (`--ema`, 0: the last) |
+//! | data that is trained on | all | all | the first four fifths; the rest calibrates |
+//! | range of the scaler | the whole series | the whole series | the part that is trained on |
+//!
+//! Why the additions: at the reference's weight of 10 the critics' signals drown the reconstruction, whose error on
+//! varied series falls back to that of a flat line; and a step on the reconstruction alone costs an eighth of a whole
+//! generator step.
 
 pub mod adam;
 pub mod batches;

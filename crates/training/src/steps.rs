@@ -54,6 +54,16 @@ impl CriticLoss {
         -(self.real + self.fake)
     }
 
+    /// Every part times `factor`.
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Self {
+        Self {
+            real: self.real * factor,
+            fake: self.fake * factor,
+            penalty: self.penalty * factor,
+        }
+    }
+
     /// Adds the share of another part of the batch.
     pub fn add(&mut self, other: Self) {
         self.real += other.real;

@@ -37,6 +37,7 @@ fn job(dir: &Path, steps: usize) -> Job {
             average: 0.9,
             ..Settings::default()
         },
+        resume: false,
         length: Length::Steps(steps),
         checkpoint_every: 2,
         scaler: ScalerChoice::MinMax,
@@ -133,15 +134,22 @@ fn a_checkpoint_goes_on_where_it_stopped() {
     assert_eq!(losses.lines().count(), 1 + 5);
     assert_eq!(run_dir::read_checkpoint(&nets, &newest).unwrap().step, 5);
 
-    let whole = trained(1, 4);
-    let settings = Settings {
-        seed: 11,
-        average: 0.9,
-        ..Settings::default()
+    // Five steps and four more are nine; losses, weights and bundle.
+    let more = Job {
+        resume: true,
+        ..job(dir.path(), 9)
     };
-    let mut resumed = Trainer::with_state(nets, settings, trained(1, 2));
-    advance(&mut resumed, 4);
-    assert_eq!(resumed.state, whole);
+    train::run(&more, &data, |_| {}).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    train::run(&job(other.path(), 9), &data, |_| {}).unwrap();
+    for file in ["bundle/encoder.onnx", "bundle/critic_z.onnx", "run/losses.csv"] {
+        let [resumed, whole] = [&dir, &other].map(|dir| fs::read(dir.path().join(file)).unwrap());
+        assert!(resumed == whole, "{file}");
+    }
+    let mut changed = more;
+    changed.settings.batch = 32;
+    let error = train::run(&changed, &data, |_| {}).unwrap_err();
+    assert!(error.to_string().contains("other settings"), "{error}");
 }
 
 #[test]
