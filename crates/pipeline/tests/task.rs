@@ -290,6 +290,9 @@ proptest! {
         let whole = said(&loud);
         if live < events.len() {
             prop_assert_eq!(said(&out), (whole.0[silent.0.len()..].to_vec(), whole.1[silent.1.len()..].to_vec()));
+            let letters = |all: &[Output]| all.iter().filter(|o| matches!(o, Output::Rejected { .. })).cloned().collect::<Vec<_>>();
+            let before = letters(&reference(0, &events[..live])).len();
+            prop_assert_eq!(letters(&out), letters(&loud)[before..].to_vec());
         } else {
             prop_assert_eq!(said(&out), (vec![], vec![]));
         }

@@ -20,14 +20,14 @@ impl Task {
                 let settings = &self.settings;
                 decoded = ingest::decode::decode(bytes, settings.format, record.time, &settings.labels);
                 for rejected in decoded.rejected {
-                    reject(record.offset, rejected, out);
+                    self.reject(record.offset, rejected, out);
                 }
                 &decoded.samples
             }
         };
         for sample in samples {
             if let Err(rejected) = self.sample(record, sample, out) {
-                reject(record.offset, rejected, out);
+                self.reject(record.offset, rejected, out);
             }
         }
         self.state.queue.push_back(Queued::Processed {
@@ -138,7 +138,10 @@ impl Task {
     pub(super) fn control(&mut self, control: &Control, out: &mut Vec<Output>) {
         match control.kind {
             ControlKind::Start { muted } => self.state = State::new(muted),
-            ControlKind::Live => self.state.queue.push_back(Queued::Live),
+            ControlKind::Live => {
+                self.state.rereading = false;
+                self.state.queue.push_back(Queued::Live);
+            }
             ControlKind::IdleClose { until } => {
                 let settings = Arc::clone(&self.settings);
                 let names: Vec<SeriesKey> = self.state.series.keys().cloned().collect();
@@ -233,9 +236,11 @@ impl Task {
         }
         out.extend(occurred.into_iter().map(Output::Occurred));
     }
-}
 
-fn reject(offset: i64, rejected: Rejected, out: &mut Vec<Output>) {
-    out.push(Output::Occurred(Occurrence::Rejected(rejected.reason)));
-    out.push(Output::Rejected { offset, rejected });
+    fn reject(&self, offset: i64, rejected: Rejected, out: &mut Vec<Output>) {
+        out.push(Output::Occurred(Occurrence::Rejected(rejected.reason)));
+        if !self.state.rereading {
+            out.push(Output::Rejected { offset, rejected });
+        }
+    }
 }

@@ -85,8 +85,10 @@ struct State {
     queue: VecDeque<Queued>,
     /// Output side: what changes as the queue is applied.
     verdicts: BTreeMap<SeriesKey, Verdicts>,
-    /// The past is being re-read: nothing is said.
+    /// The past is being re-read: nothing is said. Output side.
     muted: bool,
+    /// The same on the input side, which may be ahead: what could not be used has been said before.
+    rereading: bool,
 }
 
 impl State {
@@ -99,6 +101,7 @@ impl State {
             queue: VecDeque::new(),
             verdicts: BTreeMap::new(),
             muted,
+            rereading: muted,
         }
     }
 }
