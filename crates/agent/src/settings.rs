@@ -174,4 +174,11 @@ mod tests {
             )
         );
     }
+
+    #[test]
+    fn the_deployed_example_is_right() {
+        let text = include_str!("../../../deploy/agent.toml");
+        let loaded = config::load(FileLayer::Text(text), [], &[]).unwrap();
+        assert_eq!(loaded.settings.rules[0].kind, Kind::Counter);
+    }
 }
