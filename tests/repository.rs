@@ -5,11 +5,8 @@ use std::path::Path;
 
 use crate::support::{files, host, metadata, read, root, spdx};
 
-/// Longest source file (lines). The habit is 400; what is longer should have a reason.
+/// Longest source file (lines). The habit is 400.
 const LINES_MAX: usize = 600;
-
-/// Files that may be longer, with their own limit and the reason.
-const LONGER: [(&str, usize, &str); 0] = [];
 
 fn is_text(path: &str) -> bool {
     let extension = Path::new(path).extension().and_then(|e| e.to_str());
@@ -22,24 +19,10 @@ fn is_text(path: &str) -> bool {
 #[test]
 fn sources_are_short() {
     for path in files(".", |path| path.ends_with(".rs")) {
-        let limit = LONGER
-            .iter()
-            .find(|(name, ..)| *name == path)
-            .map_or(LINES_MAX, |(_, limit, _)| *limit);
         let lines = read(&path).lines().count();
         assert!(
-            lines <= limit,
-            "{path} has {lines} lines, more than {limit}: cut it"
-        );
-    }
-}
-
-#[test]
-fn exceptions_to_the_length_are_needed() {
-    for (path, ..) in LONGER {
-        assert!(
-            read(path).lines().count() > LINES_MAX,
-            "{path} is short: take it off the list"
+            lines <= LINES_MAX,
+            "{path} has {lines} lines, more than {LINES_MAX}: cut it"
         );
     }
 }
