@@ -25,7 +25,7 @@
 //! | losses, weights 1, 1, 10 | yes | yes | yes; `--reconstruction-weight` changes the 10 |
 //! | sample of the penalty | one α a sample, multiplies the real one | the same | the same |
 //! | dropout in the penalty's pass | on | off | off, as Orion |
-//! | dropout in frozen nets while training | on | on | on |
+//! | dropout in training, frozen nets included | on | on | on; `--no-dropout` |
 //! | order of updates | 5 × (Cx, Cz), then E and G | the same | the same |
 //! | batches | drawn with replacement | shuffled epochs, none below 320 windows | shuffled epochs, else drawn |
 //! | updates of E and G | 2 000 | 35 epochs, 175 to 420 on a NAB file | `--steps` or `--epochs` |

@@ -215,7 +215,6 @@ fn job(args: &TadganArgs) -> Result<Job, Failure> {
             threads: args
                 .threads
                 .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
-            ..Default::default()
         },
         resume: args.resume.is_some(),
         length: args.epochs.map_or(Length::Steps(args.steps), Length::Epochs),

@@ -98,7 +98,7 @@ impl GeneratorLoss {
 /// Gradients and buffers of one worker.
 #[derive(Clone, Debug, Default)]
 pub struct Workspace {
-    /// Sums of gradients since [`Workspace::clear`].
+    /// Sums of gradients; the caller sets them back to zero.
     pub grads: Weights,
     encoder: EncoderTape,
     generator: GeneratorTape,
