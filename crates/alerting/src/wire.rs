@@ -41,7 +41,9 @@ struct WireParts {
 #[must_use]
 pub fn to_json(alert: &Alert) -> String {
     let time = |t: Timestamp| t.to_string();
+    // JSON has no infinity: a band that no number can hold is absent.
     let band = alert.expected.zip(alert.threshold).map(|(e, t)| [e - t, e + t]);
+    let band = band.filter(|edges| edges.iter().all(|edge| edge.is_finite()));
     let wire = Wire {
         id: &alert.id,
         state: alert.state.name(),
