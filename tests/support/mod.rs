@@ -1,7 +1,13 @@
 //! What tests share: where the repository is, what it tracks, and how its packages hang together.
 
+pub(crate) mod agent;
+pub(crate) mod broker;
+mod bundle;
+#[path = "../../crates/ingest/tests/kafka/node.rs"]
+mod node;
 pub(crate) mod schema;
 pub(crate) mod spdx;
+pub(crate) mod stream;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! A real Apache Kafka node for as long as a test holds it, shared by the tests of one process.
+//! The tests over the whole house use this file, too.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -61,5 +62,7 @@ impl Drop for Node {
 }
 
 fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/kafka.sh")
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let mut scripts = above.map(|dir| dir.join("scripts/kafka.sh"));
+    scripts.find(|script| script.is_file()).unwrap()
 }

@@ -1,0 +1,44 @@
+//! A small bundle of the project's own making.
+
+use std::path::{Path, PathBuf};
+
+use training::data::Dataset;
+use training::nets::Sizes;
+use training::train::{self, Job, Length, ScalerChoice};
+use training::trainer::Settings;
+
+/// Buckets of its window.
+pub(crate) const WINDOW: usize = 20;
+
+/// Trains tiny nets for an instant; the same bytes every time. Enough for a score, not for a good one.
+pub(crate) fn write(dir: &Path) -> PathBuf {
+    let sizes = Sizes {
+        window: WINDOW,
+        latent: 4,
+        encoder_units: 6,
+        generator_units: 6,
+        critic_filters: 4,
+        critic_z_units: 4,
+    };
+    let job = Job {
+        name: "tiny".to_owned(),
+        out: dir.join("bundle"),
+        run: dir.join("run"),
+        command: "train tadgan".to_owned(),
+        architecture: "tiny".to_owned(),
+        sizes,
+        settings: Settings {
+            seed: 3,
+            average: 0.5,
+            ..Settings::default()
+        },
+        length: Length::Steps(4),
+        checkpoint_every: 4,
+        scaler: ScalerChoice::Window,
+        any_interval: true,
+        resume: false,
+    };
+    let data = Dataset::synthetic(1, 4, 200, WINDOW).unwrap();
+    train::run(&job, &data, |_| {}).unwrap();
+    job.out
+}
