@@ -37,7 +37,8 @@
 //!
 //! Why the additions: at the reference's weight of 10 the critics' signals drown the reconstruction, whose error on
 //! varied series falls back to that of a flat line; and a step on the reconstruction alone costs an eighth of a whole
-//! generator step.
+//! generator step. That warm-up keeps latents near the sphere where the prior lies: without it they drift so far that
+//! everything is lost when Cz draws them in.
 
 pub mod adam;
 pub mod batches;

@@ -230,8 +230,8 @@ impl Workspace {
         }
     }
 
-    /// Step of encoder and generator on the reconstruction alone, an eighth of the work of a whole generator step
-    /// with its critic updates: adds to `grads.encoder` and `grads.generator`.
+    /// Step of encoder and generator without critics, an eighth of the work of a whole generator step with its critic
+    /// updates: weighted reconstruction error, and `10 · mean (‖E(x)‖² / latent − 1)²` in Cz's place. Adds to `grads.encoder` and `grads.generator`.
     pub fn reconstruction(
         &mut self,
         nets: &Nets,
@@ -253,15 +253,32 @@ impl Workspace {
             &mut self.generator,
             &mut self.grads.generator,
         );
+        let d_latent = &mut self.generator.d_input;
+        let distance = push_to_sphere(&self.encoder.out, nets.sizes.latent, batch.whole, d_latent);
         let (tape, grads) = (&mut self.encoder, &mut self.grads.encoder);
-        nets.encoder
-            .backward(&weights.encoder, &self.generator.d_input, tape, grads);
+        nets.encoder.backward(&weights.encoder, d_latent, tape, grads);
         GeneratorLoss {
             mse,
-            total: f64::from(batch.reconstruction_weight) * mse,
+            total: f64::from(batch.reconstruction_weight) * mse + f64::from(LOSS_WEIGHT) * distance,
             ..GeneratorLoss::default()
         }
     }
+}
+
+/// Adds the gradient of `10 · mean (‖z‖²/d − 1)²` to `d_latent`, and returns the mean.
+///
+/// Draws of N(0, I) in d dimensions lie near the sphere of radius √d. Nets that learned to reconstruct without such a
+/// pull put latents far outside of it, and lose what they learned as soon as Cz draws them in.
+fn push_to_sphere(latents: &[f32], width: usize, whole: usize, d_latent: &mut [f32]) -> f64 {
+    let (d, n) = (width as f32, whole as f32);
+    let mut total = 0.0;
+    for (z, dz) in latents.chunks_exact(width).zip(d_latent.chunks_exact_mut(width)) {
+        let off = z.iter().map(|z| z * z).sum::<f32>() / d - 1.0;
+        total += f64::from(off * off);
+        let factor = LOSS_WEIGHT * 4.0 * off / (d * n);
+        dz.iter_mut().zip(z).for_each(|(dz, z)| *dz += factor * z);
+    }
+    total / f64::from(n)
 }
 
 /// Appends the gradient of the weighted reconstruction error; returns the mean squared error, `count` being the values
@@ -316,4 +333,31 @@ fn critic_step(
 
 fn sum(values: &[f32]) -> f64 {
     values.iter().map(|v| f64::from(*v)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pull_to_the_sphere_follows_finite_differences() {
+        let mut at_rest = [0.0; 2];
+        assert_eq!(push_to_sphere(&[1.0, 1.0], 2, 1, &mut at_rest), 0.0);
+        assert_eq!(at_rest, [0.0; 2]);
+        let z = [0.5, -2.0, 0.3, 0.1];
+        let mut gradient = [0.0; 4];
+        push_to_sphere(&z, 2, 2, &mut gradient);
+        for (k, got) in gradient.iter().enumerate() {
+            let at = |h: f32| {
+                let mut moved = z;
+                moved[k] += h;
+                push_to_sphere(&moved, 2, 2, &mut [0.0; 4])
+            };
+            let want = f64::from(LOSS_WEIGHT) * (at(1e-2) - at(-1e-2)) / 2e-2;
+            assert!(
+                (f64::from(*got) - want).abs() < 1e-2 * (1.0 + want.abs()),
+                "{got} is not {want}"
+            );
+        }
+    }
 }
