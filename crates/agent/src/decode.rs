@@ -26,9 +26,9 @@ pub fn run(file: &Path, format: &str) -> Result<(), Failure> {
     let format = format.parse().map_err(Failure::usage)?;
     let fail = |e: &dyn std::fmt::Display| Failure::data(format!("{}: {e}", file.display()));
     let mut seen = Seen::default();
-    match ingest::file::sniff(file).map_err(|e| fail(&e))? {
+    match ingest::file::sniff(file).map_err(|e| Failure::open(file, &e))? {
         FileType::InputLog => {
-            for entry in ingest::file::open_log(file).map_err(|e| fail(&e))? {
+            for entry in ingest::file::open_log(file).map_err(|e| Failure::open(file, &e))? {
                 let Entry::Record { record, .. } = entry.map_err(|e| fail(&e))? else {
                     continue;
                 };
@@ -44,7 +44,9 @@ pub fn run(file: &Path, format: &str) -> Result<(), Failure> {
             }
         }
         FileType::Csv | FileType::JsonLines => {
-            for item in ingest::file::open(file, &FileOptions::default()).map_err(|e| fail(&e))? {
+            for item in
+                ingest::file::open(file, &FileOptions::default()).map_err(|e| Failure::open(file, &e))?
+            {
                 match item.map_err(|e| fail(&e))? {
                     ReadItem::Sample(sample) => seen.sample(sample),
                     ReadItem::Rejected(rejected) => seen.reject(rejected),

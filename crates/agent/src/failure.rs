@@ -1,6 +1,10 @@
 //! A reason to stop, with the exit code that says which kind it is.
 
 use std::fmt;
+use std::path::Path;
+
+use ingest::file::OpenError;
+use scorer::onnx::OnnxError;
 
 use crate::exit_code;
 
@@ -45,6 +49,27 @@ impl Failure {
     /// A file cannot be written or read on.
     pub fn io(message: impl fmt::Display) -> Self {
         Self::new(exit_code::IO, message)
+    }
+
+    /// An input file that cannot be used.
+    pub fn open(path: &Path, error: &OpenError) -> Self {
+        let code = match error {
+            OpenError::NotFound => exit_code::NO_INPUT,
+            OpenError::Read(_) => exit_code::IO,
+            _ => exit_code::DATA,
+        };
+        Self::new(code, format_args!("{}: {error}", path.display()))
+    }
+
+    /// Nets that cannot be served: a bad bundle, or a device or runtime that does not work.
+    #[must_use]
+    pub fn nets(bundle: &Path, error: &OnnxError) -> Self {
+        match error {
+            OnnxError::Cuda(_) | OnnxError::Run(_) => Self::unavailable(error),
+            OnnxError::Fingerprint(_) | OnnxError::Interface { .. } | OnnxError::Load { .. } => {
+                Self::data(format_args!("cannot use bundle {}: {error}", bundle.display()))
+            }
+        }
     }
 
     /// An internal fault: a bug.

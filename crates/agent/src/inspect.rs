@@ -48,8 +48,10 @@ pub fn run(options: &ServingOptions) -> Result<(), Failure> {
     let runtime = Runtime::find(options.onnxruntime.as_deref()).map_err(Failure::unavailable)?;
     let device = options.device.unwrap_or(Device::Cpu);
     let mut backend =
-        OnnxBackend::new(&bundle, &runtime, device, DEFAULT_BATCH).map_err(Failure::unavailable)?;
-    let report = backend.verify_fingerprint(&bundle).map_err(Failure::data)?;
+        OnnxBackend::new(&bundle, &runtime, device, DEFAULT_BATCH).map_err(|e| Failure::nets(&dir, &e))?;
+    let report = backend
+        .verify_fingerprint(&bundle)
+        .map_err(|e| Failure::nets(&dir, &e))?;
     println!("  fingerprint   {report}");
     println!(
         "  device        {}, ONNX Runtime {}",

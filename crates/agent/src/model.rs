@@ -64,10 +64,12 @@ pub fn load(options: &ServingOptions) -> Result<Serving, Failure> {
     let mut backends: Vec<Box<dyn Backend>> = Vec::new();
     let (mut name, mut fallback_reason) = (String::new(), None);
     for _ in 0..threads {
-        let mut backend =
-            OnnxBackend::new(&bundle, &runtime, device, DEFAULT_BATCH).map_err(Failure::unavailable)?;
+        let mut backend = OnnxBackend::new(&bundle, &runtime, device, DEFAULT_BATCH)
+            .map_err(|e| Failure::nets(&dir, &e))?;
         if backends.is_empty() {
-            let report = backend.verify_fingerprint(&bundle).map_err(Failure::data)?;
+            let report = backend
+                .verify_fingerprint(&bundle)
+                .map_err(|e| Failure::nets(&dir, &e))?;
             tracing::debug!(bundle = %bundle.label(), %report, "fingerprint verified");
             backend.device().clone_into(&mut name);
             fallback_reason = backend.fallback_reason().map(str::to_owned);
