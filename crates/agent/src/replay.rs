@@ -1,12 +1,13 @@
 //! `agent replay`: the task code of the daemon at full speed over a file.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use ingest::file::{FileOptions, FileType, ReadItem};
 use ingest::inputlog::Entry;
-use ingest::labels::Labels;
+use ingest::labels::{Labels, LabelsError};
 use pipeline::{Host, Input, Output, Task, TaskId, TaskSettings};
 use types::{Payload, Record, Rejected, Sample};
 
@@ -46,12 +47,7 @@ pub struct ReplayOptions {
 /// # Errors
 /// Wrong options, an unusable file, bundle or runtime, or outputs that cannot be written.
 pub fn run(options: &ReplayOptions) -> Result<(), Failure> {
-    let file = options.file.display();
-    let describe = |e: ingest::file::OpenError| match e {
-        ingest::file::OpenError::NotFound => Failure::no_input(format!("{file}: {e}")),
-        ingest::file::OpenError::Read(_) => Failure::io(format!("{file}: {e}")),
-        _ => Failure::data(format!("{file}: {e}")),
-    };
+    let describe = |e| Failure::open(&options.file, &e);
     let file_type = ingest::file::sniff(&options.file).map_err(describe)?;
     let recorded = match file_type {
         FileType::InputLog => Some(
@@ -69,12 +65,10 @@ pub fn run(options: &ReplayOptions) -> Result<(), Failure> {
     )?;
     let zone = settings.zone();
     let labels = match &options.labels {
-        Some(path) => Some(
-            Labels::load_in(path, zone.as_ref())
-                .map_err(|e| Failure::data(format!("{}: {e}", path.display())))?,
-        ),
+        Some(path) => Some(read_labels(path, zone.as_ref())?),
         None => None,
     };
+    check_outputs(options)?;
     let serving = model::load(&settings.serving(&options.serving))?;
     if let Some(header) = recorded.filter(|h| h.bundle != serving.bundle.label()) {
         eprintln!(
@@ -86,7 +80,7 @@ pub fn run(options: &ReplayOptions) -> Result<(), Failure> {
     let mut sinks = Sinks::create(
         options.alerts.as_deref(),
         options.scores.as_deref(),
-        options.report.is_some(),
+        options.report.as_deref(),
     )?;
     let mut replay = Replay::new(options, serving, &mut sinks);
     match file_type {
@@ -103,9 +97,47 @@ pub fn run(options: &ReplayOptions) -> Result<(), Failure> {
     sinks.finish()?;
     let summary = Summary::new(facts, &sinks, labels.as_ref(), &options.file);
     summary.print();
-    if let Some(path) = &options.report {
+    if options.report.is_some() {
         let html = summary.report(&sinks, labels.as_ref());
-        std::fs::write(path, html).map_err(|e| Failure::io(format!("{}: {e}", path.display())))?;
+        sinks.write_report(&html)?;
+    }
+    Ok(())
+}
+
+fn read_labels(path: &Path, zone: Option<&jiff::tz::TimeZone>) -> Result<Labels, Failure> {
+    Labels::load_in(path, zone).map_err(|error| {
+        let message = format!("{}: {error}", path.display());
+        match error {
+            LabelsError::Read(e) if e.kind() == io::ErrorKind::NotFound => Failure::no_input(message),
+            LabelsError::Read(e) if e.kind() != io::ErrorKind::InvalidData => Failure::io(message),
+            _ => Failure::data(message),
+        }
+    })
+}
+
+/// An output must overwrite neither what is read nor another output.
+fn check_outputs(options: &ReplayOptions) -> Result<(), Failure> {
+    let inputs = [
+        ("--file", Some(&options.file)),
+        ("--labels", options.labels.as_ref()),
+    ];
+    let outputs = [
+        ("--alerts", options.alerts.as_ref()),
+        ("--scores", options.scores.as_ref()),
+        ("--report", options.report.as_ref()),
+    ];
+    let mut taken: Vec<(&str, PathBuf)> = Vec::new();
+    for (option, path) in inputs.into_iter().chain(outputs) {
+        let Some(path) = path else { continue };
+        // What is not there yet has no canonical form and cannot be an input; two outputs may still be one.
+        let whole = path.canonicalize().or_else(|_| std::path::absolute(path));
+        let whole = whole.unwrap_or_else(|_| path.clone());
+        let is_device = whole.starts_with("/dev");
+        if let Some((other, _)) = taken.iter().find(|(_, t)| *t == whole && !is_device) {
+            let message = format!("{option} and {other} are both {}", path.display());
+            return Err(Failure::usage(message));
+        }
+        taken.push((option, whole));
     }
     Ok(())
 }
@@ -176,7 +208,7 @@ impl<'a> Replay<'a> {
     fn plain(&mut self, settings: &TaskSettings, read: &FileOptions) -> Result<(), Failure> {
         let path = &self.options.file;
         let fail = |e: &dyn std::fmt::Display| Failure::data(format!("{}: {e}", path.display()));
-        let mut reader = ingest::file::open(path, read).map_err(|e| fail(&e))?;
+        let mut reader = ingest::file::open(path, read).map_err(|e| Failure::open(path, &e))?;
         let id = TaskId {
             topic: ingest::file::stem(path).into(),
             partition: 0,
@@ -233,8 +265,7 @@ impl<'a> Replay<'a> {
     /// partition whatever the order in which the records came in.
     fn log(&mut self, settings: impl Fn(&str, pipeline::Model) -> TaskSettings) -> Result<(), Failure> {
         let path = &self.options.file;
-        let open =
-            || ingest::file::open_log(path).map_err(|e| Failure::data(format!("{}: {e}", path.display())));
+        let open = || ingest::file::open_log(path).map_err(|e| Failure::open(path, &e));
         let fail = |e: &dyn std::fmt::Display| Failure::data(format!("{}: {e}", path.display()));
         let mut ids = std::collections::BTreeSet::new();
         for entry in open()? {

@@ -17,7 +17,7 @@ use crate::rows;
 pub struct Sinks {
     alerts_file: Option<(PathBuf, BufWriter<File>)>,
     scores: Option<(PathBuf, Scores)>,
-    keep_rows: bool,
+    report: Option<(PathBuf, File)>,
     /// Rows by series, kept for the report only.
     pub rows: BTreeMap<SeriesKey, Vec<ScoreRow>>,
     /// Every alert state, in order.
@@ -54,7 +54,11 @@ impl Sinks {
     ///
     /// # Errors
     /// When one cannot be created.
-    pub fn create(alerts: Option<&Path>, scores: Option<&Path>, keep_rows: bool) -> Result<Self, Failure> {
+    pub fn create(
+        alerts: Option<&Path>,
+        scores: Option<&Path>,
+        report: Option<&Path>,
+    ) -> Result<Self, Failure> {
         let create = |path: &Path| File::create(path).map_err(|e| unwritable(path, &e));
         let alerts_file = match alerts {
             Some(path) => Some((path.to_owned(), BufWriter::new(create(path)?))),
@@ -73,10 +77,14 @@ impl Sinks {
             }
             None => None,
         };
+        let report = match report {
+            Some(path) => Some((path.to_owned(), create(path)?)),
+            None => None,
+        };
         Ok(Self {
             alerts_file,
             scores,
-            keep_rows,
+            report,
             ..Self::default()
         })
     }
@@ -126,7 +134,7 @@ impl Sinks {
         tally.scored += u64::from(row.status == RowStatus::Final && row.score.is_some());
         let (first, _) = tally.span.unwrap_or((row.timestamp, row.timestamp));
         tally.span = Some((first, row.timestamp));
-        if self.keep_rows {
+        if self.report.is_some() {
             self.rows.entry(row.series.clone()).or_default().push(row);
         }
         Ok(())
@@ -164,6 +172,23 @@ impl Sinks {
             .filter(|(.., kind)| *kind)
             .map(|(a, b, _)| (*a, *b))
             .collect()
+    }
+
+    /// Whether the file itself says what is anomalous in it.
+    #[must_use]
+    pub fn has_truth(&self) -> bool {
+        !self.truth.is_empty()
+    }
+
+    /// Fills the report's file.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_report(&mut self, html: &str) -> Result<(), Failure> {
+        match &mut self.report {
+            Some((path, file)) => file.write_all(html.as_bytes()).map_err(|e| unwritable(path, &e)),
+            None => Ok(()),
+        }
     }
 
     /// Flushes the files and pairs alerts up.

@@ -187,7 +187,7 @@ fn windows_of(
 #[must_use]
 pub fn label_tally(sinks: &Sinks, labels: Option<&Labels>, file: &Path) -> Option<LabelTally> {
     let mut tally = LabelTally::default();
-    let mut any = labels.is_some_and(|l| l.covers(file));
+    let mut any = labels.map_or_else(|| sinks.has_truth(), |l| l.covers(file));
     for (key, series) in &sinks.series {
         let windows = windows_of(sinks, labels, file, key);
         any |= !windows.is_empty();
