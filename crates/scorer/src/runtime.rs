@@ -231,7 +231,7 @@ fn load(path: &Path) -> Result<Runtime, String> {
 )]
 fn library_version(path: &Path) -> Result<String, String> {
     // SAFETY: ONNX Runtime's initialisers have no preconditions; `ort` is about to load the same file.
-    let library = unsafe { libloading::Library::new(path) }.map_err(|error| error.to_string())?;
+    let library = unsafe { libloading::Library::new(path) }.map_err(with_source)?;
     // SAFETY: the symbol's type is the one in ONNX Runtime's C API, unchanged since its first release.
     let base =
         unsafe { library.get::<unsafe extern "C" fn() -> *const ort::sys::OrtApiBase>(b"OrtGetApiBase") }
@@ -241,6 +241,14 @@ fn library_version(path: &Path) -> Result<String, String> {
     // SAFETY: the table's function returns a static NUL-terminated string.
     let version = unsafe { CStr::from_ptr((base.GetVersionString)()) };
     Ok(version.to_string_lossy().into_owned())
+}
+
+/// The loader says what failed, its source why.
+fn with_source(error: libloading::Error) -> String {
+    match std::error::Error::source(&error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }
 
 /// ONNX Runtime was not found, with every place looked at.
