@@ -1,9 +1,13 @@
 //! Tests over the whole house: what no crate can say about itself.
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may its helpers")]
 
+mod bundle;
 mod equality;
 mod kafka_run;
 mod layering;
+mod nets_carry;
+mod replay;
 mod repository;
 mod schema;
 mod support;
+mod wrong_input;

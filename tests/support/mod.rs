@@ -3,11 +3,14 @@
 pub(crate) mod agent;
 pub(crate) mod broker;
 mod bundle;
+pub(crate) mod cli;
 #[path = "../../crates/ingest/tests/kafka/node.rs"]
 mod node;
 pub(crate) mod schema;
 pub(crate) mod spdx;
 pub(crate) mod stream;
+pub(crate) mod surgery;
+pub(crate) mod trained;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
