@@ -119,6 +119,7 @@ impl Publisher {
                 key: key.as_bytes(),
                 payload,
                 headers,
+                time: None,
             },
             timeout,
         )

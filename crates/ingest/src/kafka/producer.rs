@@ -10,6 +10,7 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError as Native, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
+use types::Timestamp;
 
 use super::consumer::{Consumer, TopicPartition, next_offsets};
 use super::{ConnectionSettings, Delivery, KafkaError};
@@ -25,6 +26,8 @@ pub struct Outgoing<'a> {
     pub payload: &'a [u8],
     /// Names and values, in this order.
     pub headers: &'a [(&'a str, &'a [u8])],
+    /// The record's own timestamp; the present when `None`.
+    pub time: Option<Timestamp>,
 }
 
 /// Writes outputs and commits input offsets with them, in one of two ways ([`Delivery`]).
@@ -99,6 +102,7 @@ impl Producer {
             .key(outgoing.key)
             .payload(outgoing.payload)
             .headers(headers);
+        record.timestamp = outgoing.time.map(Timestamp::millis);
         loop {
             match self.inner.send(record) {
                 Ok(()) => return Ok(()),

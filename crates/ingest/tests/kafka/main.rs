@@ -56,6 +56,7 @@ fn send(producer: &Producer, topic: &str, value: &str) {
         key: b"series",
         payload: value.as_bytes(),
         headers: &[("ce_id", b"id.firing"), ("content-type", b"application/json")],
+        time: None,
     };
     producer.send(&outgoing, LIMIT).unwrap();
 }
