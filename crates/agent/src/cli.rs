@@ -1,9 +1,12 @@
 //! The command line: words that other programs rely on.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::demo::DemoOptions;
 use crate::failure::Failure;
 use crate::model::ServingOptions;
 use crate::replay::ReplayOptions;
@@ -25,6 +28,8 @@ pub enum Command {
     Run(RunArgs),
     /// Backtest a file: what the daemon would have said.
     Replay(ReplayArgs),
+    /// Watch alerts come out of a live synthetic stream with faults; nothing to set up.
+    Demo(DemoArgs),
     /// Say what a bundle is and verify it against its fingerprint.
     Inspect(InspectArgs),
     /// Say what a stream or file holds: series, intervals, rejects with reasons.
@@ -106,6 +111,25 @@ pub struct ReplayArgs {
     pub flush: bool,
 }
 
+/// `agent demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// How long the stream is live, after its past has been read (some ten seconds)
+    #[arg(long = "for", value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub live: Duration,
+    /// The same seed gives the same stream and the same faults
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Let nothing go wrong
+    #[arg(long)]
+    pub no_faults: bool,
+    /// Address of /metrics [default: 127.0.0.1:9464, or any port when that is in use]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
 /// `agent inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
@@ -147,6 +171,13 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             report: args.report,
             flush: args.flush,
         }),
+        Command::Demo(args) => crate::demo::run(&DemoOptions {
+            live: args.live,
+            seed: args.seed,
+            faults: !args.no_faults,
+            listen: args.listen,
+            serving: args.model.serving(),
+        }),
         Command::Inspect(args) => crate::inspect::run(&args.model.serving()),
         Command::Decode(args) => crate::decode::run(&args.file, &args.format),
     }
@@ -156,4 +187,11 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     text.split_once('=')
         .map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
         .ok_or_else(|| format!("`{text}` is not KEY=VALUE"))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let ms = crate::config::parse_duration(text)?;
+    u64::try_from(ms)
+        .map(Duration::from_millis)
+        .map_err(|e| e.to_string())
 }

@@ -240,6 +240,25 @@ impl Metrics {
         self.queued.set(signed(records));
     }
 
+    /// Buckets that have their final score so far.
+    pub(crate) fn buckets_scored(&self) -> u64 {
+        self.rows.get()
+    }
+
+    /// Alert states emitted so far.
+    pub(crate) fn alert_states(&self) -> u64 {
+        let states = [AlertState::Firing, AlertState::Escalated, AlertState::Resolved];
+        let severities = [Severity::Warning, Severity::Critical];
+        let each = states.into_iter().flat_map(|state| {
+            severities.map(|severity| {
+                self.alerts
+                    .with_label_values(&[state.name(), severity.name()])
+                    .get()
+            })
+        });
+        each.sum()
+    }
+
     /// All metrics in the Prometheus text format, in the order of their names.
     #[must_use]
     pub fn render(&self) -> String {

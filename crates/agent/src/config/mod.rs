@@ -23,6 +23,7 @@ pub use settings::{
     RuleSettings, Settings, StartMode, StateSettings, WindowsSettings,
 };
 
+pub(crate) use reader::parse_duration;
 use reader::{Notes, Section};
 
 /// A configuration that is right, and the text that makes it again.

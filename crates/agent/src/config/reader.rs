@@ -241,7 +241,7 @@ const UNITS: [(&str, DurationMs); 5] = [
     ("d", 86_400_000),
 ];
 
-fn parse_duration(text: &str) -> Result<DurationMs, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<DurationMs, String> {
     let bad = || format!("`{text}` is no duration: write a whole number and ms, s, m, h or d, as in \"60s\"");
     let text = text.trim();
     let at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;

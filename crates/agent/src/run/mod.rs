@@ -24,7 +24,7 @@ use crate::failure::Failure;
 use crate::http::{HttpServer, Readiness};
 use crate::logging;
 use crate::metrics::Metrics;
-use crate::model::{self, ServingOptions};
+use crate::model::{self, Serving, ServingOptions};
 use crate::settings::{self, AgentSettings};
 use engine::{Engine, Parts};
 use publish::Publisher;
@@ -78,6 +78,20 @@ pub(crate) fn serve(
     stop: Arc<AtomicBool>,
 ) -> Result<(), Failure> {
     let serving = model::load(&settings.serving(&options.serving))?;
+    serve_loaded(serving, options, settings, edge, stop)
+}
+
+/// Everything after the bundle is loaded.
+///
+/// # Errors
+/// As [`run`], bundle and runtime apart.
+pub(crate) fn serve_loaded(
+    serving: Serving,
+    options: &RunOptions,
+    settings: AgentSettings,
+    edge: &Edge,
+    stop: Arc<AtomicBool>,
+) -> Result<(), Failure> {
     let bundle = serving.bundle.label();
     edge.metrics
         .model(&bundle, &serving.device, &serving.runtime_version);

@@ -102,7 +102,7 @@ const FLEET: [(&str, Recipe); 8] = [
         let mean = random.between(60.0, 120.0);
         spec.layers = vec![(1.0, Shape::Count { mean, swing: 0.2 })];
     }),
-    ("disk_io_megabytes_per_second", |spec, random| {
+    ("disk_mb_per_second", |spec, random| {
         spec.layers = vec![(1.0, Shape::Constant)];
         spec.offset = random.between(80.0, 160.0);
         spec.scale = spec.offset * random.between(0.02, 0.05);
