@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
@@ -263,12 +263,41 @@ impl Consumer {
             .map_err(|e| KafkaError::new("resume", &e))
     }
 
-    /// Commits the next offset to process by partition, and waits for the broker's word.
-    pub(super) fn commit(&self, next: &BTreeMap<TopicPartition, i64>) -> Result<(), KafkaError> {
+    /// Commits the next offset to process by partition, and looks up to `timeout` for it at the broker.
+    ///
+    /// librdkafka's synchronous commit waits for as long as the coordinator is away, and the answer to an
+    /// asynchronous one does not reach us; looking is bounded.
+    pub(super) fn commit(
+        &self,
+        next: &BTreeMap<TopicPartition, i64>,
+        timeout: Duration,
+    ) -> Result<(), KafkaError> {
+        let deadline = Instant::now() + timeout;
         self.membership()?;
         self.inner
-            .commit(&next_offsets(next)?, CommitMode::Sync)
-            .map_err(|e| KafkaError::new(COMMIT, &e))
+            .commit(&next_offsets(next)?, CommitMode::Async)
+            .map_err(|e| KafkaError::new(COMMIT, &e))?;
+        let partitions: Vec<TopicPartition> = next.keys().cloned().collect();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let found = self.committed(&partitions, left)?;
+            if next
+                .iter()
+                .all(|(source, offset)| found.get(source) == Some(&Some(*offset)))
+            {
+                return Ok(());
+            }
+            // A commit that was refused is never found.
+            self.membership()?;
+            if left.is_zero() {
+                return Err(KafkaError {
+                    operation: COMMIT,
+                    kind: KafkaErrorKind::Unavailable,
+                    message: "the group's coordinator has not taken them".to_owned(),
+                });
+            }
+            std::thread::park_timeout(Duration::from_millis(2).min(left));
+        }
     }
 
     /// Proof, for a transaction, that the partitions are still ours.

@@ -134,7 +134,7 @@ impl Producer {
             return if next.is_empty() {
                 Ok(())
             } else {
-                consumer.commit(next)
+                consumer.commit(next, timeout)
             };
         }
         // A record that could not be written fails the transaction, which knows the cause better than the record.
