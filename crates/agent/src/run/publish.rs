@@ -23,13 +23,13 @@ pub(crate) struct Publisher {
 
 /// Records sent in one publication.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sent {
+pub(crate) struct Sent {
     /// Alert states.
-    pub alerts: u64,
+    pub(crate) alerts: u64,
     /// Rows on the scores topic.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// Dead letters.
-    pub dead_letters: u64,
+    pub(crate) dead_letters: u64,
 }
 
 impl Publisher {
