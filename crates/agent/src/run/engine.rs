@@ -261,7 +261,7 @@ impl Engine {
                 Some(offset) => self.publisher.record_time(source, low, offset, BROKER_TIMEOUT)?,
                 None => None,
             };
-            let from = anchor.unwrap_or_else(|| clock::now()) + -all.state.lookback;
+            let from = anchor.unwrap_or_else(clock::now) + -all.state.lookback;
             let one = std::slice::from_ref(source);
             let lookback = self
                 .consumer
