@@ -1,6 +1,7 @@
 //! `agent decode`: what a file holds, without scoring it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use ingest::file::{FileOptions, FileType, ReadItem};
@@ -81,23 +82,29 @@ impl Seen {
             .0 += 1;
     }
 
-    #[expect(clippy::print_stdout, reason = "this is what the command is for")]
     fn print(&self, file: &Path) {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
         let samples: u64 = self.series.values().map(|(n, ..)| n).sum();
-        println!(
+        let _ = writeln!(
+            out,
             "{}: {} series, {samples} samples",
             file.display(),
             self.series.len()
         );
         for (series, (n, first, last)) in self.series.iter().take(SERIES_SHOWN) {
             let every = (*last - *first) as f64 / 1000.0 / (*n - 1).max(1) as f64;
-            println!("  {series}: {n} samples, {first} to {last}, one every {every:.1} s on average");
+            let _ = writeln!(
+                out,
+                "  {series}: {n} samples, {first} to {last}, one every {every:.1} s on average"
+            );
         }
         if self.series.len() > SERIES_SHOWN {
-            println!("  … and {} more", self.series.len() - SERIES_SHOWN);
+            let _ = writeln!(out, "  … and {} more", self.series.len() - SERIES_SHOWN);
         }
         for (reason, (n, example)) in &self.rejected {
-            println!("  {n} rejected, {reason}: {example}");
+            let _ = writeln!(out, "  {n} rejected, {reason}: {example}");
         }
+        crate::logging::say(&out);
     }
 }

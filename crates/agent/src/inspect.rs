@@ -1,5 +1,7 @@
 //! `agent inspect`: what a bundle is, verified against its fingerprint.
 
+use std::fmt::Write as _;
+
 use scorer::bundle::Bundle;
 use scorer::onnx::{DEFAULT_BATCH, OnnxBackend};
 use scorer::runtime::{Device, Runtime};
@@ -11,40 +13,49 @@ use crate::model::{ServingOptions, locate};
 ///
 /// # Errors
 /// A bad bundle, no runtime, or outputs that differ from the fingerprint.
-#[expect(clippy::print_stdout, reason = "this is what the command is for")]
 pub fn run(options: &ServingOptions) -> Result<(), Failure> {
     let dir = locate(options.model.as_deref())?;
     let bundle = Bundle::load(&dir).map_err(Failure::data)?;
     let m = bundle.manifest();
     let a = &m.architecture;
-    println!("{}", bundle.label());
-    println!("  directory     {}", dir.display());
-    println!("  hash          {}", bundle.hash());
-    println!(
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "{}", bundle.label());
+    let _ = writeln!(out, "  directory     {}", dir.display());
+    let _ = writeln!(out, "  hash          {}", bundle.hash());
+    let _ = writeln!(
+        out,
         "  window        {} buckets, {} channel, interval {}",
         m.window, m.channels, m.interval
     );
-    println!("  scaler        {}", m.scaler);
-    println!(
+    let _ = writeln!(out, "  scaler        {}", m.scaler);
+    let _ = writeln!(
+        out,
         "  architecture  {}: {} parameters",
         a.name,
         a.parameters.iter().sum::<usize>()
     );
-    println!(
+    let _ = writeln!(
+        out,
         "                E {} G {} Cx {} Cz {}",
         a.parameters[0], a.parameters[1], a.parameters[2], a.parameters[3]
     );
-    println!(
+    let _ = writeln!(
+        out,
         "  training      seed {}, {} generator steps",
         m.training.seed, m.training.generator_steps
     );
-    println!("                {}", m.training.command);
+    let _ = writeln!(out, "                {}", m.training.command);
     for c in &m.calibration {
-        println!(
+        let _ = writeln!(
+            out,
             "  lag {:<3}       error median {:.4} p99 {:.4}, critic centre {:.4} scale {:.4}",
             c.lag, c.error_median, c.error_p99, c.critic_center, c.critic_scale
         );
     }
+    // Said even when the verdict is bad.
+    crate::logging::say(&out);
+    out.clear();
     let runtime = Runtime::find(options.onnxruntime.as_deref()).map_err(Failure::unavailable)?;
     let device = options.device.unwrap_or(Device::Cpu);
     let mut backend =
@@ -52,11 +63,13 @@ pub fn run(options: &ServingOptions) -> Result<(), Failure> {
     let report = backend
         .verify_fingerprint(&bundle)
         .map_err(|e| Failure::nets(&dir, &e))?;
-    println!("  fingerprint   {report}");
-    println!(
+    let _ = writeln!(out, "  fingerprint   {report}");
+    let _ = writeln!(
+        out,
         "  device        {}, ONNX Runtime {}",
         scorer::Backend::device(&backend),
         runtime.version()
     );
+    crate::logging::say(&out);
     Ok(())
 }

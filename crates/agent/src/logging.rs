@@ -34,3 +34,9 @@ pub fn check_level(directives: &str) -> Result<(), String> {
         .map(|_| ())
         .map_err(|error| format!("`{directives}`: {error}"))
 }
+
+/// Writes a command's answer to standard output. Whoever closes the pipe early, as `head` does, has read enough.
+pub(crate) fn say(answer: &str) {
+    // Nothing is left to do when even the terminal is gone.
+    let _ = io::Write::write_all(&mut io::stdout(), answer.as_bytes());
+}

@@ -1,5 +1,6 @@
 //! What a replay says at its end, on the terminal and in the report's head.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use ingest::labels::Labels;
@@ -123,18 +124,20 @@ impl Summary {
     }
 
     /// Prints to standard output.
-    #[expect(clippy::print_stdout, reason = "this is what the command is for")]
     pub fn print(&self) {
-        println!("{}", self.facts.file.display());
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{}", self.facts.file.display());
         for (name, value) in &self.lines {
-            println!("  {name:<15} {value}");
+            let _ = writeln!(out, "  {name:<15} {value}");
         }
         for line in &self.alert_lines {
-            println!("  {line}");
+            let _ = writeln!(out, "  {line}");
         }
         if self.alerts_left_out > 0 {
-            println!("  … and {} more (see --alerts)", self.alerts_left_out);
+            let _ = writeln!(out, "  … and {} more (see --alerts)", self.alerts_left_out);
         }
+        crate::logging::say(&out);
     }
 
     /// The HTML report.
