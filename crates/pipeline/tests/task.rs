@@ -109,7 +109,10 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
                 let until = Timestamp::from_millis(clock + 5 * INTERVAL);
                 out.push(Event::Control(Control {
                     offset,
-                    kind: ControlKind::IdleClose { until },
+                    kind: ControlKind::IdleClose {
+                        until,
+                        quiet_since: offset as u64 / 2,
+                    },
                 }));
             }
             out.push(Event::Record(Record {

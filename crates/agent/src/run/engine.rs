@@ -55,8 +55,10 @@ struct Partition {
     delivery: Delivery,
     /// Offset after the last record fed.
     position: i64,
-    /// Latest record time seen, and when on the monotonic clock: time goes on from there while the partition is silent.
-    seen: Option<(Timestamp, Duration)>,
+    /// When on the monotonic clock the last record came: event time goes on from there while the partition is silent.
+    last_record: Option<Duration>,
+    /// Samples that the task had seen at the last tick.
+    samples_at_tick: u64,
 }
 
 /// What an [`Engine`] is made of.
@@ -232,7 +234,8 @@ impl Engine {
             Partition {
                 delivery,
                 position,
-                seen: None,
+                last_record: None,
+                samples_at_tick: 0,
             },
         );
         self.control(
@@ -287,12 +290,7 @@ impl Engine {
             return Ok(());
         };
         partition.position = message.offset + 1;
-        if let Some(time) = message.time {
-            let later = partition.seen.is_none_or(|(t, _)| time >= t);
-            if later {
-                partition.seen = Some((time, elapsed));
-            }
-        }
+        partition.last_record = Some(elapsed);
         self.speak(&id, message.offset)?;
         let record = Record {
             offset: message.offset,
@@ -339,22 +337,27 @@ impl Engine {
         }
         let (mut idle, mut open) = (Vec::new(), 0);
         for (id, task) in self.host.tasks() {
-            let Some(partition) = self.partitions.get(id) else {
+            let Some(partition) = self.partitions.get_mut(id) else {
                 continue;
             };
+            let quiet_since = std::mem::replace(&mut partition.samples_at_tick, task.samples_seen());
             self.metrics.series(&source_of(id), task.series_count());
             open += task.open_alerts();
-            let Some((time, at)) = partition.seen.filter(|_| partition.delivery.is_live()) else {
+            let (Some(time), Some(at), true) = (
+                task.event_time(),
+                partition.last_record,
+                partition.delivery.is_live(),
+            ) else {
                 continue;
             };
             let silent = i64::try_from(now.saturating_sub(at).as_millis()).unwrap_or(i64::MAX);
             let until = time + silent;
-            if task.is_idle(until) {
+            if task.is_idle(until, quiet_since) {
                 idle.push((
                     id.clone(),
                     Control {
                         offset: partition.position,
-                        kind: ControlKind::IdleClose { until },
+                        kind: ControlKind::IdleClose { until, quiet_since },
                     },
                 ));
             }

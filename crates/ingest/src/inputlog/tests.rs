@@ -52,7 +52,8 @@ fn entry() -> impl Strategy<Value = Entry> {
     let kind = prop_oneof![
         Just(ControlKind::Live),
         any::<i64>().prop_map(|ms| ControlKind::IdleClose {
-            until: Timestamp::from_millis(ms)
+            until: Timestamp::from_millis(ms),
+            quiet_since: ms.unsigned_abs(),
         }),
     ];
     let control = (any::<i64>(), kind).prop_map(|(offset, kind)| Control { offset, kind });

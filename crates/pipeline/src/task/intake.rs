@@ -142,13 +142,16 @@ impl Task {
                 self.state.rereading = false;
                 self.state.queue.push_back(Queued::Live);
             }
-            ControlKind::IdleClose { until } => {
+            ControlKind::IdleClose { until, quiet_since } => {
                 let settings = Arc::clone(&self.settings);
                 let names: Vec<SeriesKey> = self.state.series.keys().cloned().collect();
                 for series in names {
                     let Some(intake) = self.state.series.get_mut(&series) else {
                         continue;
                     };
+                    if intake.last_use > quiet_since {
+                        continue;
+                    }
                     intake
                         .window
                         .close_idle(&settings.settings(intake.rule).window, until);

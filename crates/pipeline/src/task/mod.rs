@@ -234,10 +234,21 @@ impl Task {
             .max()
     }
 
-    /// Whether [`ControlKind::IdleClose`] at `until` would change anything: only ticks that matter are logged.
+    /// Samples that came for a series so far: names a moment for [`ControlKind::IdleClose`].
     #[must_use]
-    pub fn is_idle(&self, until: Timestamp) -> bool {
-        self.state.series.values().any(|intake| {
+    pub fn samples_seen(&self) -> u64 {
+        self.state.uses
+    }
+
+    /// Whether [`ControlKind::IdleClose`] would change anything: only ticks that matter are logged.
+    #[must_use]
+    pub fn is_idle(&self, until: Timestamp, quiet_since: u64) -> bool {
+        let quiet = self
+            .state
+            .series
+            .values()
+            .filter(|intake| intake.last_use <= quiet_since);
+        quiet.into_iter().any(|intake| {
             let spec = &self.settings.settings(intake.rule).window;
             intake.window.is_idle(spec, until)
                 || intake
