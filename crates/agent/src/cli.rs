@@ -30,6 +30,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Watch alerts come out of a live synthetic stream with faults; nothing to set up.
     Demo(DemoArgs),
+    /// Check configuration, bundle and broker, and say every problem at once.
+    Check(CheckArgs),
     /// Say what a bundle is and verify it against its fingerprint.
     Inspect(InspectArgs),
     /// Say what a stream or file holds: series, intervals, rejects with reasons.
@@ -130,6 +132,19 @@ pub struct DemoArgs {
     model: ModelArgs,
 }
 
+/// `agent check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Override one setting
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
 /// `agent inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
@@ -178,6 +193,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             listen: args.listen,
             serving: args.model.serving(),
         }),
+        Command::Check(args) => crate::check::run(args.config.as_deref(), &args.set, &args.model.serving()),
         Command::Inspect(args) => crate::inspect::run(&args.model.serving()),
         Command::Decode(args) => crate::decode::run(&args.file, &args.format),
     }

@@ -1,5 +1,6 @@
 //! The agent: drivers, command line, configuration, HTTP and metrics around [`pipeline`].
 
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;

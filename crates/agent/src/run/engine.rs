@@ -8,7 +8,7 @@ use std::time::Duration;
 use ingest::kafka::{Consumer, Event, KafkaError, KafkaErrorKind, Message, Start, TopicPartition};
 use pipeline::delivery::{Delivery, FirstStart, Position};
 use pipeline::{Host, Input, Output, Task, TaskId};
-use types::{Control, ControlKind, Payload, Record, Timestamp};
+use types::{Control, ControlKind, Payload, Record};
 
 use crate::clock::{self, Stopwatch};
 use crate::config::StartMode;
