@@ -3,7 +3,8 @@
 # Arguments for the demo: make demo ARGS="--for 60s --no-faults"
 ARGS ?=
 # The recorded command that makes the shipped bundle; models/general/README.md and its manifest repeat it.
-BUNDLE_COMMAND ?= train tadgan --synthetic 400 --out models/general --name general
+BUNDLE_COMMAND ?= train tadgan --synthetic 400 --points 3000 --warm-up 2000 --steps 1200 \
+	--reconstruction-weight 300 --no-dropout --seed 1 --out models/general --run out/general
 
 export CARGO_TERM_COLOR ?= auto
 
@@ -25,5 +26,5 @@ test: deps ## format, lints, documents, and all tests, a real Kafka included
 	@scripts/system.sh test
 	@scripts/test.sh
 
-bundle: deps ## train models/general again by its recorded command (hours)
-	cargo run --locked --release -p training --bin $(BUNDLE_COMMAND)
+bundle: deps ## train models/general again by its recorded command (about an hour)
+	cargo run --locked --release -p training --bin $(firstword $(BUNDLE_COMMAND)) -- $(wordlist 2,99,$(BUNDLE_COMMAND))
