@@ -1,8 +1,8 @@
 //! `agent demo`: the daemon on a live synthetic stream, with a broker in the same process and nothing to set up.
 //!
 //! Two parties that know each other through the broker only, as in life. The daemon is that of `agent run`, on the
-//! calling thread. A [`driver`] on a thread of its own writes the stream, reads the alerts topic, and keeps a
-//! [`ledger`] of what it injected and what was said about it.
+//! calling thread. A `driver` on a thread of its own writes the stream, reads the alerts topic, and keeps a
+//! `ledger` of what it injected and what was said about it.
 //!
 //! Event time runs 600 times as fast as the clock and starts on a fixed day, so that a seed means the same values,
 //! the same faults and (with the same bundle) the same alerts every time.

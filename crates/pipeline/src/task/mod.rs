@@ -166,7 +166,7 @@ enum Answer {
 
 impl Task {
     /// A task that has seen nothing. While `muted` it learns but emits neither alerts nor rows, until a control record
-    /// [`ControlKind::Live`] takes effect.
+    /// [`types::ControlKind::Live`] takes effect.
     #[must_use]
     pub fn new(settings: Arc<TaskSettings>, muted: bool) -> Self {
         Self {
@@ -234,13 +234,13 @@ impl Task {
             .max()
     }
 
-    /// Samples that came for a series so far: names a moment for [`ControlKind::IdleClose`].
+    /// Samples that came for a series so far: names a moment for [`types::ControlKind::IdleClose`].
     #[must_use]
     pub fn samples_seen(&self) -> u64 {
         self.state.uses
     }
 
-    /// Whether [`ControlKind::IdleClose`] would change anything: only ticks that matter are logged.
+    /// Whether [`types::ControlKind::IdleClose`] would change anything: only ticks that matter are logged.
     #[must_use]
     pub fn is_idle(&self, until: Timestamp, quiet_since: u64) -> bool {
         let quiet = self
