@@ -30,18 +30,9 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often idle series are looked for.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Everything the loop owns.
+/// The loop.
 pub(crate) struct Engine {
-    pub(crate) settings: AgentSettings,
-    pub(crate) model: pipeline::Model,
-    pub(crate) consumer: Consumer,
-    pub(crate) publisher: Publisher,
-    pub(crate) host: Host,
-    pub(crate) recorder: Option<Recorder>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) readiness: Arc<Readiness>,
-    pub(crate) clock: Stopwatch,
-    pub(crate) stop: Arc<AtomicBool>,
+    own: Parts,
     partitions: BTreeMap<TaskId, Partition>,
     outputs: Vec<(TaskId, Output)>,
     /// Assigned partitions that the brokers have not given a start for yet.
@@ -61,7 +52,7 @@ struct Partition {
     samples_at_tick: u64,
 }
 
-/// What an [`Engine`] is made of.
+/// Everything the loop owns.
 pub(crate) struct Parts {
     pub(crate) settings: AgentSettings,
     pub(crate) model: pipeline::Model,
@@ -76,30 +67,9 @@ pub(crate) struct Parts {
 }
 
 impl Engine {
-    pub(crate) fn new(parts: Parts) -> Self {
-        let Parts {
-            settings,
-            model,
-            consumer,
-            publisher,
-            host,
-            recorder,
-            metrics,
-            readiness,
-            clock,
-            stop,
-        } = parts;
+    pub(crate) fn new(own: Parts) -> Self {
         Self {
-            settings,
-            model,
-            consumer,
-            publisher,
-            host,
-            recorder,
-            metrics,
-            readiness,
-            clock,
-            stop,
+            own,
             partitions: BTreeMap::new(),
             outputs: Vec::new(),
             unanswered: None,
@@ -109,25 +79,26 @@ impl Engine {
 
     /// Runs until asked to stop, then publishes what is finished. Nothing that live would not have scored is scored.
     pub(crate) fn run(&mut self) -> Result<(), Failure> {
-        let interval =
-            Duration::from_millis(u64::try_from(self.settings.all().kafka.commit_interval).unwrap_or(500));
-        let (mut committed_at, mut ticked_at) = (self.clock.elapsed(), self.clock.elapsed());
-        while !self.stop.load(Ordering::Relaxed) {
-            let due = self.host.due();
+        let interval = Duration::from_millis(
+            u64::try_from(self.own.settings.all().kafka.commit_interval).unwrap_or(500),
+        );
+        let (mut committed_at, mut ticked_at) = (self.own.clock.elapsed(), self.own.clock.elapsed());
+        while !self.own.stop.load(Ordering::Relaxed) {
+            let due = self.own.host.due();
             // With windows due, only take what is there already; the nets run as soon as nothing is.
             let wait = if due > 0 {
                 Duration::ZERO
             } else {
                 Duration::from_millis(50).min(interval)
             };
-            match self.consumer.poll(wait) {
+            match self.own.consumer.poll(wait) {
                 Some(event) => self.event(event)?,
                 None => self.infer(),
             }
-            if self.host.due() >= WINDOWS_A_ROUND {
+            if self.own.host.due() >= WINDOWS_A_ROUND {
                 self.infer();
             }
-            let now = self.clock.elapsed();
+            let now = self.own.clock.elapsed();
             if now.saturating_sub(ticked_at) >= TICK {
                 ticked_at = now;
                 self.tick(now)?;
@@ -137,11 +108,14 @@ impl Engine {
                 self.publish()?;
             }
         }
-        self.readiness.set(Err("stopping".to_owned()));
+        self.own.readiness.set(Err("stopping".to_owned()));
         self.publish()?;
         // A member that says good-bye hands its partitions over at once.
-        self.consumer.release().map_err(|e| Failure::unavailable(&e))?;
-        if let Some(recorder) = self.recorder.take() {
+        self.own
+            .consumer
+            .release()
+            .map_err(|e| Failure::unavailable(&e))?;
+        if let Some(recorder) = self.own.recorder.take() {
             recorder.finish()?;
         }
         Ok(())
@@ -159,13 +133,13 @@ impl Engine {
                     self.publish()?;
                 }
                 self.drop_tasks();
-                self.consumer.release().or_else(|e| self.survive(&e))
+                self.own.consumer.release().or_else(|e| self.survive(&e))
             }
             Event::Ends(ends) => {
                 for (source, end) in ends {
                     let id = task_id(&source);
                     if let Some(partition) = self.partitions.get(&id) {
-                        self.metrics.lag(&source, end - partition.position);
+                        self.own.metrics.lag(&source, end - partition.position);
                     }
                 }
                 Ok(())
@@ -176,7 +150,7 @@ impl Engine {
 
     /// Counts an error and goes on, unless the client is of no further use.
     fn survive(&mut self, error: &KafkaError) -> Result<(), Failure> {
-        self.metrics.failed(error.kind);
+        self.own.metrics.failed(error.kind);
         if error.kind.ends_client() {
             return Err(Failure::unavailable(error));
         }
@@ -185,13 +159,13 @@ impl Engine {
         } else {
             tracing::warn!(%error, "broker trouble");
         }
-        self.readiness.set(Err(error.to_string()));
+        self.own.readiness.set(Err(error.to_string()));
         self.trouble = true;
         Ok(())
     }
 
     fn recovered(&mut self) {
-        self.readiness.set(Ok(()));
+        self.own.readiness.set(Ok(()));
         self.trouble = false;
     }
 
@@ -207,7 +181,7 @@ impl Engine {
                 for (source, delivery) in deliveries {
                     self.begin(&source, delivery)?;
                 }
-                if let Err(error) = self.consumer.assign(&starts) {
+                if let Err(error) = self.own.consumer.assign(&starts) {
                     return self.survive(&error);
                 }
                 tracing::info!(partitions = sources.len(), "partitions assigned");
@@ -227,8 +201,8 @@ impl Engine {
         let muted = delivery.starts_muted();
         let position = delivery.read_from();
         tracing::info!(task = %id, from = position, muted, "task starts");
-        let settings = Arc::new(self.settings.task(&id.topic, self.model.clone()));
-        self.host.assign(id.clone(), Task::new(settings, muted));
+        let settings = Arc::new(self.own.settings.task(&id.topic, self.own.model.clone()));
+        self.own.host.assign(id.clone(), Task::new(settings, muted));
         self.partitions.insert(
             id.clone(),
             Partition {
@@ -248,8 +222,8 @@ impl Engine {
     }
 
     fn starts(&self, sources: &[TopicPartition]) -> Result<Vec<(TopicPartition, Delivery)>, KafkaError> {
-        let all = self.settings.all();
-        let committed = self.consumer.committed(sources, BROKER_TIMEOUT)?;
+        let all = self.own.settings.all();
+        let committed = self.own.consumer.committed(sources, BROKER_TIMEOUT)?;
         let first = match all.kafka.start {
             StartMode::Earliest => FirstStart::Earliest,
             StartMode::Latest => FirstStart::Latest,
@@ -257,16 +231,20 @@ impl Engine {
         };
         let mut starts = Vec::with_capacity(sources.len());
         for source in sources {
-            let (low, high) = self.consumer.bounds(source, BROKER_TIMEOUT)?;
+            let (low, high) = self.own.consumer.bounds(source, BROKER_TIMEOUT)?;
             let committed = committed.get(source).copied().flatten();
             // Downtime must not shorten the lookback: it is measured from the last committed record.
             let anchor = match committed {
-                Some(offset) => self.publisher.record_time(source, low, offset, BROKER_TIMEOUT)?,
+                Some(offset) => self
+                    .own
+                    .publisher
+                    .record_time(source, low, offset, BROKER_TIMEOUT)?,
                 None => None,
             };
             let from = anchor.unwrap_or_else(clock::now) + -all.state.lookback;
             let one = std::slice::from_ref(source);
             let lookback = self
+                .own
                 .consumer
                 .offsets_at(one, from, BROKER_TIMEOUT)?
                 .get(source)
@@ -285,7 +263,7 @@ impl Engine {
 
     fn message(&mut self, message: Message) -> Result<(), Failure> {
         let id = task_id(&message.source);
-        let elapsed = self.clock.elapsed();
+        let elapsed = self.own.clock.elapsed();
         let Some(partition) = self.partitions.get_mut(&id) else {
             return Ok(());
         };
@@ -297,10 +275,10 @@ impl Engine {
             time: message.time,
             payload: Payload::Bytes(message.payload),
         };
-        if let Some(recorder) = &mut self.recorder {
+        if let Some(recorder) = &mut self.own.recorder {
             recorder.record(&id, &record)?;
         }
-        self.host.feed(&id, Input::Record(&record), &mut self.outputs);
+        self.own.host.feed(&id, Input::Record(&record), &mut self.outputs);
         // Not only with the next record: time passes in a partition that has been read to its end, too.
         self.speak(&id, record.offset + 1)
     }
@@ -316,10 +294,12 @@ impl Engine {
     }
 
     fn control(&mut self, id: &TaskId, control: Control) -> Result<(), Failure> {
-        if let Some(recorder) = &mut self.recorder {
+        if let Some(recorder) = &mut self.own.recorder {
             recorder.control(id, &control)?;
         }
-        self.host.feed(id, Input::Control(&control), &mut self.outputs);
+        self.own
+            .host
+            .feed(id, Input::Control(&control), &mut self.outputs);
         Ok(())
     }
 
@@ -331,17 +311,17 @@ impl Engine {
         // Without input there is nothing to publish that would show it.
         if self.trouble
             && let Some(id) = self.partitions.keys().next()
-            && self.consumer.bounds(&source_of(id), PROBE_TIMEOUT).is_ok()
+            && self.own.consumer.bounds(&source_of(id), PROBE_TIMEOUT).is_ok()
         {
             self.recovered();
         }
         let (mut idle, mut open) = (Vec::new(), 0);
-        for (id, task) in self.host.tasks() {
+        for (id, task) in self.own.host.tasks() {
             let Some(partition) = self.partitions.get_mut(id) else {
                 continue;
             };
             let quiet_since = std::mem::replace(&mut partition.samples_at_tick, task.samples_seen());
-            self.metrics.series(&source_of(id), task.series_count());
+            self.own.metrics.series(&source_of(id), task.series_count());
             open += task.open_alerts();
             let (Some(time), Some(at), true) = (
                 task.event_time(),
@@ -362,8 +342,8 @@ impl Engine {
                 ));
             }
         }
-        self.metrics.open_alerts(open);
-        self.metrics.queued(self.publisher.producer.queued());
+        self.own.metrics.open_alerts(open);
+        self.own.metrics.queued(self.own.publisher.producer.queued());
         for (id, control) in idle {
             self.control(&id, control)?;
         }
@@ -371,15 +351,15 @@ impl Engine {
     }
 
     fn infer(&mut self) {
-        if self.host.due() == 0 {
+        if self.own.host.due() == 0 {
             return;
         }
-        let started = self.clock.elapsed();
-        let inference = self.host.infer(&mut self.outputs);
-        let took = self.clock.elapsed().saturating_sub(started);
-        self.metrics.inferred(inference.windows, took);
+        let started = self.own.clock.elapsed();
+        let inference = self.own.host.infer(&mut self.outputs);
+        let took = self.own.clock.elapsed().saturating_sub(started);
+        self.own.metrics.inferred(inference.windows, took);
         for error in &inference.errors {
-            self.metrics.inference_failed();
+            self.own.metrics.inference_failed();
             tracing::error!(%error, "inference failed");
         }
     }
@@ -388,7 +368,7 @@ impl Engine {
     /// is done again from the committed offsets: what was sent is either seen whole or not at all (transactional), or
     /// sent again with the same ids (at least once).
     fn publish(&mut self) -> Result<(), Failure> {
-        while self.host.due() > 0 {
+        while self.own.host.due() > 0 {
             self.infer();
         }
         let outputs = std::mem::take(&mut self.outputs);
@@ -414,8 +394,9 @@ impl Engine {
             return Ok(());
         }
         match self
+            .own
             .publisher
-            .publish(&self.consumer, &outputs, &next, BROKER_TIMEOUT)
+            .publish(&self.own.consumer, &outputs, &next, BROKER_TIMEOUT)
         {
             Ok(sent) => {
                 for (source, offset) in &next {
@@ -423,9 +404,9 @@ impl Engine {
                         partition.delivery.committed(*offset);
                     }
                 }
-                self.metrics.committed();
+                self.own.metrics.committed();
                 tracing::debug!(?sent, "published");
-                if let Some(recorder) = &mut self.recorder {
+                if let Some(recorder) = &mut self.own.recorder {
                     recorder.flush()?;
                 }
                 if self.trouble && !self.partitions.is_empty() {
@@ -435,8 +416,9 @@ impl Engine {
             }
             Err(error) => {
                 self.survive(&error)?;
-                self.metrics.aborted();
-                self.publisher
+                self.own.metrics.aborted();
+                self.own
+                    .publisher
                     .abort(BROKER_TIMEOUT)
                     .or_else(|e| self.survive(&e))?;
                 self.begin_again()
@@ -447,7 +429,7 @@ impl Engine {
     /// Starts every partition anew from what is committed.
     fn begin_again(&mut self) -> Result<(), Failure> {
         let sources: Vec<TopicPartition> = self.partitions.keys().map(source_of).collect();
-        if sources.is_empty() || self.stop.load(Ordering::Relaxed) {
+        if sources.is_empty() || self.own.stop.load(Ordering::Relaxed) {
             self.drop_tasks();
             return Ok(());
         }
@@ -461,16 +443,16 @@ impl Engine {
     fn drop_tasks(&mut self) {
         self.unanswered = None;
         for id in std::mem::take(&mut self.partitions).into_keys() {
-            self.metrics.forget(&source_of(&id));
-            self.host.revoke(&id);
+            self.own.metrics.forget(&source_of(&id));
+            self.own.host.revoke(&id);
         }
     }
 
     fn count(&self, id: &TaskId, output: &Output) {
         match output {
-            Output::Occurred(occurrence) => self.metrics.occurred(*occurrence, 1),
+            Output::Occurred(occurrence) => self.own.metrics.occurred(*occurrence, 1),
             Output::Alert(alert) => {
-                self.metrics.alerted(alert);
+                self.own.metrics.alerted(alert);
                 tracing::info!(
                     id = %alert.id, state = alert.state.name(), severity = alert.severity.name(),
                     series = %alert.series, score = alert.score, at = %alert.available_at, "alert"
@@ -478,7 +460,7 @@ impl Engine {
             }
             Output::Row(row) => {
                 if row.score.is_some() {
-                    self.metrics.last_scored(&source_of(id), row.timestamp);
+                    self.own.metrics.last_scored(&source_of(id), row.timestamp);
                 }
             }
             Output::Rejected { offset, rejected } => {
