@@ -39,7 +39,6 @@ pub struct Delivery {
     live: bool,
     processed: i64,
     committed: Option<i64>,
-    draining: bool,
 }
 
 impl Delivery {
@@ -67,7 +66,6 @@ impl Delivery {
             live: read_from >= live_from,
             processed: live_from,
             committed,
-            draining: false,
         }
     }
 
@@ -116,17 +114,6 @@ impl Delivery {
     /// The commit of `offset` went through.
     pub fn committed(&mut self, offset: i64) {
         self.committed = Some(offset);
-    }
-
-    /// No further record is taken: the partition is about to be given up.
-    pub fn drain(&mut self) {
-        self.draining = true;
-    }
-
-    /// Whether records are still taken.
-    #[must_use]
-    pub fn takes_records(&self) -> bool {
-        !self.draining
     }
 }
 

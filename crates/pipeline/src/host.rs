@@ -98,12 +98,6 @@ impl Host {
         self.due.len()
     }
 
-    /// The device of the first backend.
-    #[must_use]
-    pub fn device(&self) -> &str {
-        self.backends.first().map_or("none", |b| b.device())
-    }
-
     /// Runs every due window and feeds the answers back. A window whose batch fails stays unscored.
     pub fn infer(&mut self, out: &mut Vec<(TaskId, Output)>) -> Inference {
         let due = std::mem::take(&mut self.due);

@@ -25,17 +25,14 @@ pub enum RejectReason {
     BucketFull,
     /// The sample's bucket has closed already.
     Late,
-    /// A counter sample that lies before the last one already counted.
-    CounterOrder,
 }
 
 impl RejectReason {
     /// All reasons, in the order of [`Self::name`].
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 10] = [
         Self::BadSeries,
         Self::BadTimestamp,
         Self::BucketFull,
-        Self::CounterOrder,
         Self::Future,
         Self::Late,
         Self::Malformed,
@@ -52,7 +49,6 @@ impl RejectReason {
             Self::BadSeries => "bad_series",
             Self::BadTimestamp => "bad_timestamp",
             Self::BucketFull => "bucket_full",
-            Self::CounterOrder => "counter_order",
             Self::Future => "future",
             Self::Late => "late",
             Self::Malformed => "malformed",

@@ -80,8 +80,7 @@ impl SeriesWindow {
     /// - [`RejectReason::Late`]: its bucket has closed;
     /// - [`RejectReason::BucketFull`]: its bucket holds `max_samples_per_bucket` other times.
     ///
-    /// Never [`RejectReason::CounterOrder`]: counters are evaluated when a bucket closes, in time order, and what
-    /// comes after that is late.
+    /// Counters are evaluated when a bucket closes, in time order; what comes for it after that is late.
     pub fn observe(
         &mut self,
         spec: &WindowSpec,
