@@ -1,5 +1,6 @@
 //! `agent inspect`: what a bundle is, verified against its fingerprint.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use scorer::bundle::Bundle;
@@ -33,13 +34,9 @@ pub fn run(options: &ServingOptions) -> Result<(), Failure> {
         out,
         "  architecture  {}: {} parameters",
         a.name,
-        a.parameters.iter().sum::<usize>()
+        a.parameters.values().sum::<usize>()
     );
-    let _ = writeln!(
-        out,
-        "                E {} G {} Cx {} Cz {}",
-        a.parameters[0], a.parameters[1], a.parameters[2], a.parameters[3]
-    );
+    let _ = writeln!(out, "                {}", named(&a.parameters));
     let _ = writeln!(
         out,
         "  training      seed {}, {} generator steps",
@@ -72,4 +69,10 @@ pub fn run(options: &ServingOptions) -> Result<(), Failure> {
     );
     crate::logging::say(&out);
     Ok(())
+}
+
+/// `name number` pairs side by side.
+fn named(numbers: &BTreeMap<String, usize>) -> String {
+    let pairs: Vec<String> = numbers.iter().map(|(name, n)| format!("{name} {n}")).collect();
+    pairs.join(", ")
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use crate::manifest::{FORMAT_VERSION, Fingerprint, Manifest, NET_FILES, SERVED_LAGS};
+use crate::manifest::{FORMAT_VERSION, Fingerprint, Manifest, ModelKind, NET_FILES, SERVED_LAGS};
 use crate::normalise::Scaler;
 
 /// Name of the manifest inside a bundle directory.
@@ -218,6 +218,11 @@ fn read_manifest(dir: &Path, problems: &mut Problems) -> Option<Manifest> {
         return None;
     }
     let name = take(&mut table, "name", problems);
+    // A bundle from before there was a choice does not say.
+    let model = match table.contains_key("model") {
+        true => take(&mut table, "model", problems),
+        false => Some(ModelKind::default()),
+    };
     let window = take(&mut table, "window", problems);
     let channels = take(&mut table, "channels", problems);
     let latent = take(&mut table, "latent", problems);
@@ -233,6 +238,7 @@ fn read_manifest(dir: &Path, problems: &mut Problems) -> Option<Manifest> {
     Some(Manifest {
         format_version: version,
         name: name?,
+        model: model?,
         window: window?,
         channels: channels?,
         latent: latent?,

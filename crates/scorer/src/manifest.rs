@@ -9,7 +9,7 @@ use crate::normalise::Scaler;
 /// Lags for which bundles are calibrated and that may be served.
 pub const SERVED_LAGS: [usize; 8] = [0, 1, 2, 4, 9, 19, 49, 99];
 
-/// The net files of a bundle, in the order in which the bundle hash reads them.
+/// The net files of a TadGAN bundle, in the order in which the bundle hash reads them; an AER bundle has the first two.
 pub const NET_FILES: [&str; 4] = ["encoder.onnx", "generator.onnx", "critic_x.onnx", "critic_z.onnx"];
 
 /// Format version written today.
@@ -19,7 +19,7 @@ pub const FORMAT_VERSION: u32 = 1;
 ///
 /// Net interfaces (float32, dynamic batch `B`): encoder `x [B, L, channels] → z [B, latent, 1]`;
 /// generator `z [B, latent, 1] → y [B, L, 1]`; critic_x `y [B, L, 1] → critic [B, 1]`;
-/// critic_z `z [B, latent, 1] → critic [B, 1]`.
+/// critic_z `z [B, latent, 1] → critic [B, 1]`. What `y` means is up to the [`ModelKind`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -27,6 +27,9 @@ pub struct Manifest {
     pub format_version: u32,
     /// Name of the bundle, as alerts show it.
     pub name: String,
+    /// What the nets are.
+    #[serde(default)]
+    pub model: ModelKind,
     /// Window length L in buckets.
     pub window: usize,
     /// Input channels; 1 for now.
@@ -74,22 +77,48 @@ pub enum AnyInterval {
     Any,
 }
 
-/// Architecture of the four nets.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What the nets of a bundle are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelKind {
+    /// Encoder, generator and two critics: `y` is the reconstruction of the whole window.
+    #[default]
+    Tadgan,
+    /// Encoder and generator alone, of an auto-encoder that predicts: the encoder sees the window without its first and
+    /// last value; `y` is a prediction of the first, the reconstruction of those between, and a prediction of the last.
+    Aer,
+}
+
+impl ModelKind {
+    /// The net files of such a bundle, in the order in which the bundle hash reads them.
+    #[must_use]
+    pub fn net_files(self) -> &'static [&'static str] {
+        match self {
+            Self::Tadgan => &NET_FILES,
+            Self::Aer => &NET_FILES[..2],
+        }
+    }
+
+    /// Name as manifests write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tadgan => "tadgan",
+            Self::Aer => "aer",
+        }
+    }
+}
+
+/// Architecture of the nets, for people and for training on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
     /// Name, `paper` for the published sizes.
     pub name: String,
-    /// LSTM units a direction in the encoder.
-    pub encoder_units: usize,
-    /// LSTM units a direction in each of the generator's two layers.
-    pub generator_units: usize,
-    /// Filters of each of the four convolutions of the critic of windows.
-    pub critic_filters: usize,
-    /// Units of the hidden layers of the critic of latents.
-    pub critic_z_units: usize,
-    /// Trainable parameters of encoder, generator, critic_x and critic_z.
-    pub parameters: [usize; 4],
+    /// Sizes that shape the nets by name, e.g. `encoder_units`; which ones depends on the architecture.
+    pub sizes: BTreeMap<String, usize>,
+    /// Trainable parameters of each net by name.
+    pub parameters: BTreeMap<String, usize>,
 }
 
 /// How the nets were made.

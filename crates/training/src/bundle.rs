@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use scorer::bundle::{FINGERPRINT_FILE, MANIFEST_FILE, sha256_hex};
 use scorer::manifest::{
-    FORMAT_VERSION, Fingerprint, IntervalSpec, LagCalibration, Manifest, NET_FILES, TrainingRecord,
+    FORMAT_VERSION, Fingerprint, IntervalSpec, LagCalibration, Manifest, ModelKind, NET_FILES, TrainingRecord,
 };
 use scorer::normalise::Scaler;
 
@@ -99,6 +99,7 @@ fn assemble(contents: Contents<'_>) -> io::Result<(Manifest, BTreeMap<&'static s
     let manifest = Manifest {
         format_version: FORMAT_VERSION,
         name: contents.name.to_owned(),
+        model: ModelKind::Tadgan,
         window: nets.sizes.window,
         channels: 1,
         latent: nets.sizes.latent,
@@ -140,18 +141,19 @@ fn readme(manifest: &Manifest) -> String {
         Scaler::MinMax { min, max } => format!("[{min}, {max}] onto [-1, 1]"),
         Scaler::Window { gain } => format!("each window by its median and {gain} standard deviations"),
     };
-    let [encoder, generator, critic_x, critic_z] = m.architecture.parameters;
+    let parameters = m.architecture.parameters.iter();
+    let parameters: Vec<String> = parameters.map(|(net, n)| format!("{net} {n}")).collect();
     let mut text = format!(
         "# {}\n\nA TadGAN bundle. Window {}, interval {interval}, latent width {}.\n\n\
          Made by\n\n```\n{}\n```\n\n\
-         - architecture `{}`: {encoder} + {generator} + {critic_x} + {critic_z} parameters \
-         (encoder, generator, critic_x, critic_z)\n\
+         - architecture `{}`; parameters: {}\n\
          - {} generator steps, seed {}\n- input: {scaler}\n",
         m.name,
         m.window,
         m.latent,
         m.training.command,
         m.architecture.name,
+        parameters.join(", "),
         m.training.generator_steps,
         m.training.seed,
     );

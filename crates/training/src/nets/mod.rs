@@ -7,6 +7,8 @@ mod critic;
 pub use autoencoder::{Encoder, EncoderTape, Generator, GeneratorTape};
 pub use critic::{Critic, CriticTape, LEAK, PenaltyTape};
 
+use std::collections::BTreeMap;
+
 use scorer::manifest::Architecture;
 
 use crate::rng::{Purpose, Streams};
@@ -166,11 +168,17 @@ impl Nets {
     pub fn architecture(&self, name: &str) -> Architecture {
         Architecture {
             name: name.to_owned(),
-            encoder_units: self.sizes.encoder_units,
-            generator_units: self.sizes.generator_units,
-            critic_filters: self.sizes.critic_filters,
-            critic_z_units: self.sizes.critic_z_units,
-            parameters: self.layouts().map(crate::params::Layout::len),
+            sizes: BTreeMap::from([
+                ("encoder_units".to_owned(), self.sizes.encoder_units),
+                ("generator_units".to_owned(), self.sizes.generator_units),
+                ("critic_filters".to_owned(), self.sizes.critic_filters),
+                ("critic_z_units".to_owned(), self.sizes.critic_z_units),
+            ]),
+            parameters: NAMES
+                .map(str::to_owned)
+                .into_iter()
+                .zip(self.layouts().map(crate::params::Layout::len))
+                .collect(),
         }
     }
 }
@@ -182,7 +190,9 @@ mod tests {
     #[test]
     fn parameter_counts_are_those_of_the_paper() {
         assert_eq!(
-            Nets::new(Sizes::paper()).architecture("paper").parameters,
+            Nets::new(Sizes::paper())
+                .layouts()
+                .map(crate::params::Layout::len),
             [481_620, 133_787, 67_393, 861]
         );
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use scorer::bundle::{FINGERPRINT_FILE, MANIFEST_FILE, sha256_hex};
 use scorer::manifest::{
     AnyInterval, Architecture, FORMAT_VERSION, Fingerprint, IntervalSpec, LagCalibration, Manifest,
-    NET_FILES, SERVED_LAGS, TrainingRecord,
+    ModelKind, NET_FILES, SERVED_LAGS, TrainingRecord,
 };
 use scorer::normalise::Scaler;
 
@@ -86,17 +86,15 @@ fn manifest(sizes: Sizes) -> Manifest {
     Manifest {
         format_version: FORMAT_VERSION,
         name: "test".to_owned(),
+        model: ModelKind::Tadgan,
         window: sizes.window,
         channels: 1,
         latent: sizes.latent,
         interval: IntervalSpec::Any(AnyInterval::Any),
         architecture: Architecture {
             name: "paper".to_owned(),
-            encoder_units: sizes.encoder_units,
-            generator_units: sizes.generator_units,
-            critic_filters: sizes.critic_filters,
-            critic_z_units: sizes.critic_z_units,
-            parameters: [1, 1, 1, 1],
+            sizes: BTreeMap::from([("encoder_units".to_owned(), sizes.encoder_units)]),
+            parameters: BTreeMap::from([("encoder".to_owned(), 1)]),
         },
         scaler: Scaler::MinMax { min: -1.0, max: 1.0 },
         training: TrainingRecord {
