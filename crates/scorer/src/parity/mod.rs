@@ -11,8 +11,11 @@
 //! 5. [`score`]: both combined;
 //! 6. [`anomalies`]: a [`threshold`] in each of many sliding windows, runs above it, pruning, merging.
 //!
+//! [`aer`] is 3 to 5 for its sibling AER.
+//!
 //! Where the reference raises an exception or yields nothing but NaN, the functions say what they do.
 
+pub mod aer;
 pub mod anomalies;
 pub mod critic;
 pub mod dtw;

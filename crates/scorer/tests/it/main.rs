@@ -4,6 +4,7 @@
 mod bundle;
 #[cfg(feature = "onnx")]
 mod onnx;
+mod parity_aer;
 mod parity_arrays;
 mod parity_find;
 mod parity_vectors;
