@@ -15,8 +15,10 @@ pub(crate) fn write(dir: &Path) -> PathBuf {
     let sizes = Sizes {
         window: WINDOW,
         latent: 4,
-        encoder_units: 6,
-        generator_units: 6,
+        body: training::nets::Body::Recurrent {
+            encoder_units: 6,
+            generator_units: 6,
+        },
         critic_filters: 4,
         critic_z_units: 4,
     };

@@ -38,8 +38,10 @@ fn train(work: &Path) -> PathBuf {
         sizes: Sizes {
             window: 100,
             latent: 6,
-            encoder_units: 6,
-            generator_units: 8,
+            body: training::nets::Body::Recurrent {
+                encoder_units: 6,
+                generator_units: 8,
+            },
             critic_filters: 4,
             critic_z_units: 6,
         },

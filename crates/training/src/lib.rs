@@ -51,6 +51,7 @@ pub mod layers;
 pub mod math;
 pub mod nets;
 pub mod params;
+pub mod principal;
 pub mod rng;
 pub mod run_dir;
 pub mod steps;

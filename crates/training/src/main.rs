@@ -181,7 +181,8 @@ fn load(args: &TadganArgs, window: usize) -> Result<Dataset, Failure> {
 
 fn job(args: &TadganArgs) -> Result<Job, Failure> {
     let Some(sizes) = training::nets::Sizes::named(&args.arch) else {
-        let line = format!("unknown architecture `{}`; known are paper and small", args.arch);
+        let known = training::nets::ARCHITECTURES.join(", ");
+        let line = format!("unknown architecture `{}`; known are {known}", args.arch);
         return Err(Failure(exit::USAGE, line));
     };
     let one_file = args.source.file.len() == 1;

@@ -280,11 +280,11 @@ fn layer_outputs_and_three_hundred_windows() {
     nets.critic_z
         .forward(&weights.critic_z, &encoded.out, None, &mut judged_z);
     for (name, got) in [
-        ("encoder.bidirectional", &encoded.lstm.out),
+        ("encoder.bidirectional", &encoded.recurrent.lstm.out),
         ("encoder.dense", &encoded.out),
-        ("generator.dense_1", &generated.stem),
-        ("generator.bidirectional_1", &generated.first.out),
-        ("generator.bidirectional_2", &generated.second.out),
+        ("generator.dense_1", &generated.recurrent.stem),
+        ("generator.bidirectional_1", &generated.recurrent.first.out),
+        ("generator.bidirectional_2", &generated.recurrent.second.out),
         ("generator.activation", &generated.out),
         ("critic_x.leaky_re_lu", &judged.values[1]),
         ("critic_x.leaky_re_lu_1", &judged.values[2]),

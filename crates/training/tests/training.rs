@@ -17,8 +17,10 @@ fn sizes() -> Sizes {
     Sizes {
         window: 100,
         latent: 4,
-        encoder_units: 5,
-        generator_units: 3,
+        body: training::nets::Body::Recurrent {
+            encoder_units: 5,
+            generator_units: 3,
+        },
         critic_filters: 4,
         critic_z_units: 6,
     }

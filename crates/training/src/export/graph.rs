@@ -2,13 +2,19 @@
 
 use prost::Message;
 
+use std::ops::Range;
+
 use super::proto::{
     Attribute, Dimension, FLOAT, Graph, INT64, Model, Node, OperatorSet, Shape, Tensor, TensorType, Type,
     ValueInfo,
 };
 use crate::layers::affine::KERNEL;
-use crate::layers::{Affine, BiLstm};
-use crate::nets::{Critic, LEAK, Nets};
+use crate::layers::conv::{PAD, TAPS};
+use crate::layers::{Affine, BiLstm, Conv};
+use crate::nets::{
+    ConvEncoder, ConvGenerator, Critic, EncoderBody, GeneratorBody, LEAK, Nets, RecurrentEncoder,
+    RecurrentGenerator,
+};
 
 /// Format version of the files; the one that belongs to opset 17.
 const IR_VERSION: i64 = 8;
@@ -17,43 +23,28 @@ const OPSET: i64 = 17;
 /// `x [B, L, 1] → z [B, latent, 1]`
 #[must_use]
 pub fn encoder(nets: &Nets, weights: &[f32]) -> Vec<u8> {
-    let sizes = &nets.sizes;
-    let (window, latent) = (sizes.window, sizes.latent);
+    let (window, latent) = (nets.sizes.window, nets.sizes.latent);
     let mut graph = Builder::new(weights);
-    let hidden = window * 2 * sizes.encoder_units;
-    let steps = graph.transpose("x", &[1, 0, 2]);
-    let states = graph.lstm("lstm", &nets.encoder.lstm, &steps);
-    let states = graph.transpose(&states, &[2, 0, 1, 3]);
-    let flat = graph.reshape(&states, &[-1, hidden as i64]);
-    let head = graph.dense("head", &nets.encoder.head, &flat);
-    graph.reshape_to("z", &head, &[-1, latent as i64, 1]);
+    let latents = match &nets.encoder.body {
+        EncoderBody::Recurrent(net) => graph.recurrent_encoder(net, window),
+        EncoderBody::Conv(net) => graph.conv_encoder(net, window),
+    };
+    graph.reshape_to("z", &latents, &[-1, latent as i64, 1]);
     graph.finish("encoder", ("x", &[window, 1]), ("z", &[latent, 1]))
 }
 
 /// `z [B, latent, 1] → y [B, L, 1]`
 #[must_use]
 pub fn generator(nets: &Nets, weights: &[f32]) -> Vec<u8> {
-    let sizes = &nets.sizes;
-    let (window, latent) = (sizes.window as i64, sizes.latent as i64);
-    let (half, wide) = (window / 2, 2 * sizes.generator_units as i64);
+    let (window, latent) = (nets.sizes.window, nets.sizes.latent);
     let mut graph = Builder::new(weights);
-    let flat = graph.reshape("z", &[-1, latent]);
-    let stem = graph.dense("stem", &nets.generator.stem, &flat);
-    let steps = graph.transpose(&stem, &[1, 0]);
-    let steps = graph.reshape(&steps, &[half, -1, 1]);
-    let states = graph.lstm("lstm_1", &nets.generator.first, &steps);
-    let states = graph.transpose(&states, &[0, 2, 1, 3]);
-    // Upsampling: each step beside itself, then both axes become one.
-    let once = graph.reshape(&states, &[half, 1, -1, wide]);
-    let twice = graph.node("Concat", &[&once, &once], vec![int("axis", 1)]);
-    let steps = graph.reshape(&twice, &[window, -1, wide]);
-    let states = graph.lstm("lstm_2", &nets.generator.second, &steps);
-    let states = graph.transpose(&states, &[2, 0, 1, 3]);
-    let rows = graph.reshape(&states, &[-1, wide]);
-    let line = graph.dense("head", &nets.generator.head, &rows);
-    let line = graph.node("Tanh", &[&line], vec![]);
-    graph.reshape_to("y", &line, &[-1, window, 1]);
-    graph.finish("generator", ("z", &[sizes.latent, 1]), ("y", &[sizes.window, 1]))
+    let flat = graph.reshape("z", &[-1, latent as i64]);
+    let line = match &nets.generator.body {
+        GeneratorBody::Recurrent(net) => graph.recurrent_generator(net, &flat, window as i64),
+        GeneratorBody::Conv(net) => graph.conv_generator(net, &flat, window as i64),
+    };
+    graph.reshape_to("y", &line, &[-1, window as i64, 1]);
+    graph.finish("generator", ("z", &[latent, 1]), ("y", &[window, 1]))
 }
 
 /// `y [B, L, 1] → critic [B, 1]`
@@ -67,7 +58,7 @@ pub fn critic_x(nets: &Nets, weights: &[f32]) -> Vec<u8> {
     let mut channels = 1;
     for (number, layer) in convolutions.iter().enumerate() {
         value = graph.conv(&format!("conv_{}", number + 1), layer, channels, &value);
-        value = graph.node("LeakyRelu", &[&value], vec![float("alpha", LEAK)]);
+        value = graph.leaky(&value);
         channels = layer.bias.len();
     }
     let value = graph.transpose(&value, &[0, 2, 1]);
@@ -87,7 +78,7 @@ pub fn critic_z(nets: &Nets, weights: &[f32]) -> Vec<u8> {
     let mut value = graph.reshape("z", &[-1, nets.sizes.latent as i64]);
     for (number, layer) in hidden.iter().enumerate() {
         value = graph.dense(&format!("dense_{}", number + 1), layer, &value);
-        value = graph.node("LeakyRelu", &[&value], vec![float("alpha", LEAK)]);
+        value = graph.leaky(&value);
     }
     graph.dense_to("critic", "head", head, &value);
     graph.finish("critic_z", ("z", &[nets.sizes.latent, 1]), ("critic", &[1]))
@@ -170,19 +161,48 @@ impl<'a> Builder<'a> {
         self.node_to(output, "Gemm", &[value, &kernel, &bias], vec![]);
     }
 
-    /// Keras keeps `[5, channels, filters]`, ONNX `[filters, channels, 5]`.
+    /// A critic's convolution: no padding.
     fn conv(&mut self, name: &str, layer: &Affine, channels: usize, value: &str) -> String {
-        let (weights, filters) = (self.weights, layer.bias.len());
-        let kernel = &weights[layer.kernel.clone()];
+        let shape = ints("kernel_shape", &[KERNEL as i64]);
+        self.convolution(name, (&layer.kernel, &layer.bias), channels, value, vec![shape])
+    }
+
+    /// A convolution of encoder or generator: padded, with a stride.
+    fn padded_conv(&mut self, name: &str, layer: &Conv, value: &str) -> String {
+        let attributes = vec![
+            ints("kernel_shape", &[TAPS as i64]),
+            ints("strides", &[layer.stride as i64]),
+            ints("pads", &[PAD as i64, PAD as i64]),
+        ];
+        self.convolution(
+            name,
+            (&layer.kernel, &layer.bias),
+            layer.channels,
+            value,
+            attributes,
+        )
+    }
+
+    /// Keras keeps `[5, channels, filters]`, ONNX `[filters, channels, 5]`.
+    fn convolution(
+        &mut self,
+        name: &str,
+        (kernel, bias): (&Range<usize>, &Range<usize>),
+        channels: usize,
+        value: &str,
+        attributes: Vec<Attribute>,
+    ) -> String {
+        let (weights, filters) = (self.weights, bias.len());
+        let kernel = &weights[kernel.clone()];
+        let taps = kernel.len() / channels / filters;
         let mut turned = vec![0.0; kernel.len()];
         for (k, w) in kernel.iter().enumerate() {
             let (tap, channel, filter) = (k / filters / channels, k / filters % channels, k % filters);
-            turned[(filter * channels + channel) * KERNEL + tap] = *w;
+            turned[(filter * channels + channel) * taps + tap] = *w;
         }
-        let kernel = self.floats(format!("{name}.kernel"), &[filters, channels, KERNEL], &turned);
-        let bias = self.floats(format!("{name}.bias"), &[filters], &weights[layer.bias.clone()]);
-        let shape = ints("kernel_shape", &[KERNEL as i64]);
-        self.node("Conv", &[value, &kernel, &bias], vec![shape])
+        let kernel = self.floats(format!("{name}.kernel"), &[filters, channels, taps], &turned);
+        let bias = self.floats(format!("{name}.bias"), &[filters], &weights[bias.clone()]);
+        self.node("Conv", &[value, &kernel, &bias], attributes)
     }
 
     /// `[steps, B, inputs] → [steps, 2, B, units]`. Keras keeps kernels `[inputs, 4·units]` with gates i, f, c, o and
@@ -217,6 +237,74 @@ impl<'a> Builder<'a> {
                 int("hidden_size", units as i64),
             ],
         )
+    }
+
+    /// `x [B, L, 1] → [B, latent]`
+    fn recurrent_encoder(&mut self, net: &RecurrentEncoder, window: usize) -> String {
+        let hidden = window * 2 * net.lstm.units;
+        let steps = self.transpose("x", &[1, 0, 2]);
+        let states = self.lstm("lstm", &net.lstm, &steps);
+        let states = self.transpose(&states, &[2, 0, 1, 3]);
+        let flat = self.reshape(&states, &[-1, hidden as i64]);
+        self.dense("head", &net.head, &flat)
+    }
+
+    /// `[B, latent] → [B·L, 1]`
+    fn recurrent_generator(&mut self, net: &RecurrentGenerator, flat: &str, window: i64) -> String {
+        let (half, wide) = (window / 2, 2 * net.first.units as i64);
+        let stem = self.dense("stem", &net.stem, flat);
+        let steps = self.transpose(&stem, &[1, 0]);
+        let steps = self.reshape(&steps, &[half, -1, 1]);
+        let states = self.lstm("lstm_1", &net.first, &steps);
+        let states = self.transpose(&states, &[0, 2, 1, 3]);
+        // Upsampling: each step beside itself, then both axes become one.
+        let once = self.reshape(&states, &[half, 1, -1, wide]);
+        let twice = self.node("Concat", &[&once, &once], vec![int("axis", 1)]);
+        let steps = self.reshape(&twice, &[window, -1, wide]);
+        let states = self.lstm("lstm_2", &net.second, &steps);
+        let states = self.transpose(&states, &[2, 0, 1, 3]);
+        let rows = self.reshape(&states, &[-1, wide]);
+        let line = self.dense("head", &net.head, &rows);
+        self.node("Tanh", &[&line], vec![])
+    }
+
+    /// `x [B, L, 1] → [B, latent]`
+    fn conv_encoder(&mut self, net: &ConvEncoder, window: usize) -> String {
+        let mut value = self.transpose("x", &[0, 2, 1]);
+        for (number, layer) in net.convs.iter().enumerate() {
+            value = self.padded_conv(&format!("conv_{}", number + 1), layer, &value);
+            value = self.leaky(&value);
+        }
+        let value = self.transpose(&value, &[0, 2, 1]);
+        let features = self.reshape(&value, &[-1, net.features() as i64]);
+        let values = self.reshape("x", &[-1, window as i64]);
+        let joined = self.node("Concat", &[&features, &values], vec![int("axis", 1)]);
+        self.dense("head", &net.head, &joined)
+    }
+
+    /// `[B, latent] → [B, L]`
+    fn conv_generator(&mut self, net: &ConvGenerator, flat: &str, window: i64) -> String {
+        let [first, second, third] = &net.convs;
+        let stem = self.dense("stem", &net.stem, flat);
+        let stem = self.leaky(&stem);
+        let steps = self.reshape(&stem, &[-1, window / 4, first.channels as i64]);
+        let mut value = self.transpose(&steps, &[0, 2, 1]);
+        for (name, layer) in [("conv_1", first), ("conv_2", second)] {
+            // Each step beside itself.
+            let once = self.reshape(&value, &[-1, layer.channels as i64, layer.steps as i64 / 2, 1]);
+            let twice = self.node("Concat", &[&once, &once], vec![int("axis", 3)]);
+            let wide = self.reshape(&twice, &[-1, layer.channels as i64, layer.steps as i64]);
+            value = self.padded_conv(name, layer, &wide);
+            value = self.leaky(&value);
+        }
+        let added = self.padded_conv("conv_3", third, &value);
+        let added = self.reshape(&added, &[-1, window]);
+        let line = self.dense("linear", &net.linear, flat);
+        self.node("Add", &[&line, &added], vec![])
+    }
+
+    fn leaky(&mut self, value: &str) -> String {
+        self.node("LeakyRelu", &[value], vec![float("alpha", LEAK)])
     }
 
     fn finish(self, name: &str, input: (&str, &[usize]), output: (&str, &[usize])) -> Vec<u8> {

@@ -4,7 +4,9 @@
 //! caller keeps and that are reused from step to step.
 
 pub mod affine;
+pub mod conv;
 pub mod lstm;
 
 pub use affine::Affine;
+pub use conv::{Conv, ConvTape};
 pub use lstm::BiLstm;

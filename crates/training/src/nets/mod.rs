@@ -2,15 +2,18 @@
 //! run one net over two halves of a batch.
 
 mod autoencoder;
+mod conv;
 mod critic;
+mod recurrent;
 
-pub use autoencoder::{Encoder, EncoderTape, Generator, GeneratorTape};
+pub use autoencoder::{Encoder, EncoderBody, EncoderTape, Generator, GeneratorBody, GeneratorTape};
+pub use conv::{ConvEncoder, ConvGenerator};
 pub use critic::{Critic, CriticTape, LEAK, PenaltyTape};
-
-use std::collections::BTreeMap;
+pub use recurrent::{RecurrentEncoder, RecurrentGenerator};
 
 use scorer::manifest::Architecture;
 
+use crate::principal::Principal;
 use crate::rng::{Purpose, Streams};
 
 /// Rate of dropout and recurrent dropout in the generator.
@@ -26,19 +29,62 @@ pub const NAMES: [&str; 4] = ["encoder", "generator", "critic_x", "critic_z"];
 /// Sizes that shape the nets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// Window length L; even, above 16.
+    /// Window length L; above 16, even, and a multiple of 4 for convolutional nets.
     pub window: usize,
     /// Width of the latent space.
     pub latent: usize,
-    /// LSTM units a direction in the encoder.
-    pub encoder_units: usize,
-    /// LSTM units a direction in each of the generator's layers.
-    pub generator_units: usize,
+    /// What encoder and generator are made of.
+    pub body: Body,
     /// Filters of each convolution of the critic of windows.
     pub critic_filters: usize,
     /// Units of the hidden layers of the critic of latents.
     pub critic_z_units: usize,
 }
+
+/// What encoder and generator are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Bidirectional LSTMs, as in the paper.
+    Recurrent {
+        /// Units a direction in the encoder.
+        encoder_units: usize,
+        /// Units a direction in each of the generator's two layers.
+        generator_units: usize,
+    },
+    /// A linear map and convolutions.
+    Conv {
+        /// Filters of the encoder's first convolution; the second has twice as many.
+        encoder_filters: usize,
+        /// Filters of the generator's convolutions.
+        generator_filters: usize,
+    },
+}
+
+impl Body {
+    /// Its sizes by the name that manifests give them.
+    #[must_use]
+    pub fn named(self) -> [(&'static str, usize); 2] {
+        match self {
+            Self::Recurrent {
+                encoder_units,
+                generator_units,
+            } => [
+                ("encoder_units", encoder_units),
+                ("generator_units", generator_units),
+            ],
+            Self::Conv {
+                encoder_filters,
+                generator_filters,
+            } => [
+                ("encoder_filters", encoder_filters),
+                ("generator_filters", generator_filters),
+            ],
+        }
+    }
+}
+
+/// Names of the architectures, as `--arch` takes them.
+pub const ARCHITECTURES: [&str; 3] = ["paper", "small", "conv"];
 
 impl Sizes {
     /// The sizes of the paper as Orion has them (its critic of latents is 20 wide where the paper's code had 100).
@@ -47,30 +93,48 @@ impl Sizes {
         Self {
             window: 100,
             latent: 20,
-            encoder_units: 100,
-            generator_units: 64,
+            body: Body::Recurrent {
+                encoder_units: 100,
+                generator_units: 64,
+            },
             critic_filters: 64,
             critic_z_units: 20,
         }
     }
 
-    /// About a twentieth of the work of [`Sizes::paper`].
+    /// The paper's layers at about a twentieth of its work.
     #[must_use]
     pub fn small() -> Self {
         Self {
-            encoder_units: 24,
-            generator_units: 16,
+            body: Body::Recurrent {
+                encoder_units: 24,
+                generator_units: 16,
+            },
             critic_filters: 16,
             ..Self::paper()
         }
     }
 
-    /// The sizes of a named architecture.
+    /// Convolutions around a linear map.
+    #[must_use]
+    pub fn conv() -> Self {
+        Self {
+            body: Body::Conv {
+                encoder_filters: 16,
+                generator_filters: 16,
+            },
+            critic_filters: 16,
+            ..Self::paper()
+        }
+    }
+
+    /// The sizes of a named architecture, one of [`ARCHITECTURES`].
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "paper" => Some(Self::paper()),
             "small" => Some(Self::small()),
+            "conv" => Some(Self::conv()),
             _ => None,
         }
     }
@@ -126,12 +190,18 @@ impl Nets {
     /// Nets of the given sizes.
     ///
     /// # Panics
-    /// When the window is odd or not above 16: the command line checks it first.
+    /// When the window is odd or not above 16, or no multiple of 4 for convolutional nets: the command line checks it
+    /// first.
     #[must_use]
     pub fn new(sizes: Sizes) -> Self {
         assert!(
             sizes.window.is_multiple_of(2) && sizes.window > 16,
             "window is even and above 16"
+        );
+        let quarters = matches!(sizes.body, Body::Conv { .. });
+        assert!(
+            !quarters || sizes.window.is_multiple_of(4),
+            "the window of convolutional nets is a multiple of 4"
         );
         Self {
             encoder: Encoder::new(&sizes),
@@ -163,22 +233,43 @@ impl Nets {
         weights
     }
 
+    /// Sets what can start from data, of some training windows side by side, to where it starts best: the linear maps
+    /// of convolutional nets.
+    pub fn start_at(&self, windows: &[f32], weights: &mut Weights) {
+        if matches!(self.sizes.body, Body::Recurrent { .. }) {
+            return;
+        }
+        let principal = Principal::of(windows, self.sizes.window, self.sizes.latent);
+        self.encoder.start_at(&principal, &mut weights.encoder);
+        self.generator.start_at(&principal, &mut weights.generator);
+    }
+
     /// What the manifest says about the nets.
     #[must_use]
     pub fn architecture(&self, name: &str) -> Architecture {
+        let critics = [
+            ("critic_filters", self.sizes.critic_filters),
+            ("critic_z_units", self.sizes.critic_z_units),
+        ];
+        let sizes = self.sizes.body.named().into_iter().chain(critics);
         Architecture {
             name: name.to_owned(),
-            sizes: BTreeMap::from([
-                ("encoder_units".to_owned(), self.sizes.encoder_units),
-                ("generator_units".to_owned(), self.sizes.generator_units),
-                ("critic_filters".to_owned(), self.sizes.critic_filters),
-                ("critic_z_units".to_owned(), self.sizes.critic_z_units),
-            ]),
+            sizes: sizes.map(|(name, size)| (name.to_owned(), size)).collect(),
             parameters: NAMES
                 .map(str::to_owned)
                 .into_iter()
                 .zip(self.layouts().map(crate::params::Layout::len))
                 .collect(),
+        }
+    }
+}
+
+/// `[rows, cols] → [cols, rows]`.
+fn transpose(from: &[f32], rows: usize, cols: usize, to: &mut Vec<f32>) {
+    to.resize(rows * cols, 0.0);
+    for (row, values) in from.chunks_exact(cols).enumerate() {
+        for (col, value) in values.iter().enumerate() {
+            to[col * rows + row] = *value;
         }
     }
 }
