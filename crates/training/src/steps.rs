@@ -7,10 +7,12 @@
 //! - encoder and generator: `−mean Cx(G(z)) − mean Cz(E(x)) + 10·mean (x − G(E(x)))²`
 //!
 //! Dropout is on in every pass of a training step, frozen nets included, but off in the penalty, as in Orion.
+//!
+//! AER has one step, and its loss in [`AerLoss`].
 
 use rand_chacha::ChaCha8Rng;
 
-use crate::nets::{CriticTape, EncoderTape, GeneratorTape, Nets, PenaltyTape, Weights};
+use crate::nets::{AerLoss, CriticTape, EncoderTape, GeneratorTape, Nets, PenaltyTape, Weights};
 
 /// Weight of the penalty, and of the reconstruction unless a run says otherwise.
 pub const LOSS_WEIGHT: f32 = 10.0;
@@ -86,6 +88,17 @@ pub struct GeneratorLoss {
 }
 
 impl GeneratorLoss {
+    /// Every part times `factor`.
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Self {
+        Self {
+            critic_x: self.critic_x * factor,
+            critic_z: self.critic_z * factor,
+            mse: self.mse * factor,
+            total: self.total * factor,
+        }
+    }
+
     /// Adds the share of another part of the batch.
     pub fn add(&mut self, other: Self) {
         self.critic_x += other.critic_x;
@@ -260,6 +273,29 @@ impl Workspace {
         GeneratorLoss {
             mse,
             total: f64::from(batch.reconstruction_weight) * mse + f64::from(LOSS_WEIGHT) * distance,
+            ..GeneratorLoss::default()
+        }
+    }
+
+    /// Step of AER: adds to `grads.encoder` and `grads.generator`. Of the loss, `mse` is the part between the ends.
+    pub fn prediction(&mut self, nets: &Nets, weights: &Weights, batch: Batch<'_>) -> GeneratorLoss {
+        let (window, tape) = (nets.sizes.window, &mut self.generator);
+        nets.encoder.forward(&weights.encoder, batch.x, &mut self.encoder);
+        let latents = &self.encoder.out;
+        nets.generator.forward(&weights.generator, latents, None, tape);
+        let loss = AerLoss::of(&tape.out, batch.x, window, batch.whole, &mut self.signal);
+        let (signal, grads) = (&self.signal, &mut self.grads);
+        nets.generator
+            .backward(&weights.generator, latents, signal, tape, &mut grads.generator);
+        nets.encoder.backward(
+            &weights.encoder,
+            &tape.d_input,
+            &mut self.encoder,
+            &mut grads.encoder,
+        );
+        GeneratorLoss {
+            mse: loss.inner,
+            total: loss.total(),
             ..GeneratorLoss::default()
         }
     }

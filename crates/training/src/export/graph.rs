@@ -12,8 +12,8 @@ use crate::layers::affine::KERNEL;
 use crate::layers::conv::{PAD, TAPS};
 use crate::layers::{Affine, BiLstm, Conv};
 use crate::nets::{
-    ConvEncoder, ConvGenerator, Critic, EncoderBody, GeneratorBody, LEAK, Nets, RecurrentEncoder,
-    RecurrentGenerator,
+    AerDecoder, AerEncoder, ConvEncoder, ConvGenerator, Critic, EncoderBody, GeneratorBody, LEAK, Nets,
+    RecurrentEncoder, RecurrentGenerator,
 };
 
 /// Format version of the files; the one that belongs to opset 17.
@@ -28,6 +28,7 @@ pub fn encoder(nets: &Nets, weights: &[f32]) -> Vec<u8> {
     let latents = match &nets.encoder.body {
         EncoderBody::Recurrent(net) => graph.recurrent_encoder(net, window),
         EncoderBody::Conv(net) => graph.conv_encoder(net, window),
+        EncoderBody::Aer(net) => graph.aer_encoder(net, window),
     };
     graph.reshape_to("z", &latents, &[-1, latent as i64, 1]);
     graph.finish("encoder", ("x", &[window, 1]), ("z", &[latent, 1]))
@@ -42,6 +43,7 @@ pub fn generator(nets: &Nets, weights: &[f32]) -> Vec<u8> {
     let line = match &nets.generator.body {
         GeneratorBody::Recurrent(net) => graph.recurrent_generator(net, &flat, window as i64),
         GeneratorBody::Conv(net) => graph.conv_generator(net, &flat, window as i64),
+        GeneratorBody::Aer(net) => graph.aer_decoder(net, &flat, window as i64),
     };
     graph.reshape_to("y", &line, &[-1, window as i64, 1]);
     graph.finish("generator", ("z", &[latent, 1]), ("y", &[window, 1]))
@@ -133,14 +135,19 @@ impl<'a> Builder<'a> {
     }
 
     fn reshape_to(&mut self, output: &str, value: &str, shape: &[i64]) {
-        let name = format!("shape_{}", self.nodes.len());
+        let shape = self.integers(shape);
+        self.node_to(output, "Reshape", &[value, &shape], vec![]);
+    }
+
+    fn integers(&mut self, values: &[i64]) -> String {
+        let name = format!("integers_{}", self.tensors.len());
         self.tensors.push(Tensor {
-            dims: vec![shape.len() as i64],
+            dims: vec![values.len() as i64],
             data_type: INT64,
             name: name.clone(),
-            raw_data: shape.iter().flat_map(|dim| dim.to_le_bytes()).collect(),
+            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
         });
-        self.node_to(output, "Reshape", &[value, &name], vec![]);
+        name
     }
 
     fn transpose(&mut self, value: &str, permutation: &[i64]) -> String {
@@ -239,6 +246,17 @@ impl<'a> Builder<'a> {
         )
     }
 
+    /// The same, but only the states after the last step of each direction: `[2, B, units]`.
+    fn lstm_last(&mut self, name: &str, layer: &BiLstm, value: &str) -> String {
+        self.lstm(name, layer, value);
+        let last = format!("{name}.last");
+        if let Some(node) = self.nodes.last_mut() {
+            // The first output, the states of all steps, is left out by an empty name.
+            node.output = vec![String::new(), last.clone()];
+        }
+        last
+    }
+
     /// `x [B, L, 1] → [B, latent]`
     fn recurrent_encoder(&mut self, net: &RecurrentEncoder, window: usize) -> String {
         let hidden = window * 2 * net.lstm.units;
@@ -301,6 +319,27 @@ impl<'a> Builder<'a> {
         let added = self.reshape(&added, &[-1, window]);
         let line = self.dense("linear", &net.linear, flat);
         self.node("Add", &[&line, &added], vec![])
+    }
+
+    /// `x [B, L, 1] → [B, latent]`, from the inner values alone.
+    fn aer_encoder(&mut self, net: &AerEncoder, window: usize) -> String {
+        let steps = self.transpose("x", &[1, 0, 2]);
+        let [from, to, axis] = [1, window as i64 - 1, 0].map(|value| self.integers(&[value]));
+        let inner = self.node("Slice", &[&steps, &from, &to, &axis], vec![]);
+        let states = self.lstm_last("lstm", &net.lstm, &inner);
+        self.transpose(&states, &[1, 0, 2])
+    }
+
+    /// `[B, latent] → [B·L, 1]`
+    fn aer_decoder(&mut self, net: &AerDecoder, flat: &str, window: i64) -> String {
+        let wide = 2 * net.lstm.units as i64;
+        let once = self.reshape(flat, &[1, -1, wide]);
+        let times = self.integers(&[window, 1, 1]);
+        let steps = self.node("Expand", &[&once, &times], vec![]);
+        let states = self.lstm("lstm", &net.lstm, &steps);
+        let states = self.transpose(&states, &[2, 0, 1, 3]);
+        let rows = self.reshape(&states, &[-1, wide]);
+        self.dense("head", &net.head, &rows)
     }
 
     fn leaky(&mut self, value: &str) -> String {

@@ -94,6 +94,16 @@ impl Critic {
         }
     }
 
+    /// No critic: it has no weights and is never asked.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            layout: Layout::default(),
+            layers: Vec::new(),
+            dropout: 0.0,
+        }
+    }
+
     /// A critic of any layers, for tests of the penalty.
     #[cfg(test)]
     pub(crate) fn of_layers(layout: Layout, layers: Vec<Affine>) -> Self {

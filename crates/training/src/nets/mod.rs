@@ -1,17 +1,19 @@
-//! The four nets. Each owns its layout and computes over flat weights that the caller keeps, so that two threads can
-//! run one net over two halves of a batch.
+//! The four nets, of which AER has two. Each owns its layout and computes over flat weights that the caller keeps, so
+//! that two threads can run one net over two halves of a batch.
 
+mod aer;
 mod autoencoder;
 mod conv;
 mod critic;
 mod recurrent;
 
+pub use aer::{AerDecoder, AerEncoder, AerLoss};
 pub use autoencoder::{Encoder, EncoderBody, EncoderTape, Generator, GeneratorBody, GeneratorTape};
 pub use conv::{ConvEncoder, ConvGenerator};
 pub use critic::{Critic, CriticTape, LEAK, PenaltyTape};
 pub use recurrent::{RecurrentEncoder, RecurrentGenerator};
 
-use scorer::manifest::Architecture;
+use scorer::manifest::{Architecture, ModelKind};
 
 use crate::principal::Principal;
 use crate::rng::{Purpose, Streams};
@@ -29,15 +31,15 @@ pub const NAMES: [&str; 4] = ["encoder", "generator", "critic_x", "critic_z"];
 /// Sizes that shape the nets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// Window length L; above 16, even, and a multiple of 4 for convolutional nets.
+    /// Window length L; above 16, even, and a multiple of 4 for convolutional nets; at least 4 for AER.
     pub window: usize,
     /// Width of the latent space.
     pub latent: usize,
     /// What encoder and generator are made of.
     pub body: Body,
-    /// Filters of each convolution of the critic of windows.
+    /// Filters of each convolution of the critic of windows; unused where there are no critics.
     pub critic_filters: usize,
-    /// Units of the hidden layers of the critic of latents.
+    /// Units of the hidden layers of the critic of latents; unused where there are no critics.
     pub critic_z_units: usize,
 }
 
@@ -58,32 +60,38 @@ pub enum Body {
         /// Filters of the generator's convolutions.
         generator_filters: usize,
     },
+    /// The auto-encoder that predicts; it has no critics, and its latent is twice as wide as it has units.
+    Aer {
+        /// Units a direction in encoder and decoder.
+        units: usize,
+    },
 }
 
 impl Body {
     /// Its sizes by the name that manifests give them.
     #[must_use]
-    pub fn named(self) -> [(&'static str, usize); 2] {
+    pub fn named(self) -> Vec<(&'static str, usize)> {
         match self {
             Self::Recurrent {
                 encoder_units,
                 generator_units,
-            } => [
+            } => vec![
                 ("encoder_units", encoder_units),
                 ("generator_units", generator_units),
             ],
             Self::Conv {
                 encoder_filters,
                 generator_filters,
-            } => [
+            } => vec![
                 ("encoder_filters", encoder_filters),
                 ("generator_filters", generator_filters),
             ],
+            Self::Aer { units } => vec![("units", units)],
         }
     }
 }
 
-/// Names of the architectures, as `--arch` takes them.
+/// Names of the architectures of TadGAN, as `--arch` takes them.
 pub const ARCHITECTURES: [&str; 3] = ["paper", "small", "conv"];
 
 impl Sizes {
@@ -125,6 +133,36 @@ impl Sizes {
             },
             critic_filters: 16,
             ..Self::paper()
+        }
+    }
+
+    /// The auto-encoder that predicts, at its published sizes.
+    #[must_use]
+    pub fn aer() -> Self {
+        Self {
+            window: 100,
+            latent: 2 * aer::UNITS,
+            body: Body::Aer { units: aer::UNITS },
+            critic_filters: 0,
+            critic_z_units: 0,
+        }
+    }
+
+    /// Which method nets of these sizes belong to.
+    #[must_use]
+    pub fn model(&self) -> ModelKind {
+        match self.body {
+            Body::Recurrent { .. } | Body::Conv { .. } => ModelKind::Tadgan,
+            Body::Aer { .. } => ModelKind::Aer,
+        }
+    }
+
+    /// How many values of a window its scaling may look at: all, but not the last where that is to be predicted.
+    #[must_use]
+    pub fn known(&self) -> usize {
+        match self.model() {
+            ModelKind::Tadgan => self.window,
+            ModelKind::Aer => self.window - 1,
         }
     }
 
@@ -190,24 +228,31 @@ impl Nets {
     /// Nets of the given sizes.
     ///
     /// # Panics
-    /// When the window is odd or not above 16, or no multiple of 4 for convolutional nets: the command line checks it
-    /// first.
+    /// When the window is odd or not above 16, or no multiple of 4 for convolutional nets, or shorter than 4 for AER:
+    /// the command line checks it first.
     #[must_use]
     pub fn new(sizes: Sizes) -> Self {
-        assert!(
-            sizes.window.is_multiple_of(2) && sizes.window > 16,
-            "window is even and above 16"
-        );
+        match sizes.model() {
+            ModelKind::Tadgan => assert!(
+                sizes.window.is_multiple_of(2) && sizes.window > 16,
+                "window is even and above 16"
+            ),
+            ModelKind::Aer => assert!(sizes.window >= 4, "there is something between two ends"),
+        }
         let quarters = matches!(sizes.body, Body::Conv { .. });
         assert!(
             !quarters || sizes.window.is_multiple_of(4),
             "the window of convolutional nets is a multiple of 4"
         );
+        let (critic_x, critic_z) = match sizes.model() {
+            ModelKind::Tadgan => (Critic::of_windows(&sizes), Critic::of_latents(&sizes)),
+            ModelKind::Aer => (Critic::none(), Critic::none()),
+        };
         Self {
             encoder: Encoder::new(&sizes),
             generator: Generator::new(&sizes),
-            critic_x: Critic::of_windows(&sizes),
-            critic_z: Critic::of_latents(&sizes),
+            critic_x,
+            critic_z,
             sizes,
         }
     }
@@ -236,7 +281,7 @@ impl Nets {
     /// Sets what can start from data, of some training windows side by side, to where it starts best: the linear maps
     /// of convolutional nets.
     pub fn start_at(&self, windows: &[f32], weights: &mut Weights) {
-        if matches!(self.sizes.body, Body::Recurrent { .. }) {
+        if !matches!(self.sizes.body, Body::Conv { .. }) {
             return;
         }
         let principal = Principal::of(windows, self.sizes.window, self.sizes.latent);
@@ -247,18 +292,22 @@ impl Nets {
     /// What the manifest says about the nets.
     #[must_use]
     pub fn architecture(&self, name: &str) -> Architecture {
-        let critics = [
-            ("critic_filters", self.sizes.critic_filters),
-            ("critic_z_units", self.sizes.critic_z_units),
-        ];
-        let sizes = self.sizes.body.named().into_iter().chain(critics);
+        let nets = self.sizes.model().net_files().len();
+        let mut sizes = self.sizes.body.named();
+        if nets == NAMES.len() {
+            sizes.extend([
+                ("critic_filters", self.sizes.critic_filters),
+                ("critic_z_units", self.sizes.critic_z_units),
+            ]);
+        }
         Architecture {
             name: name.to_owned(),
-            sizes: sizes.map(|(name, size)| (name.to_owned(), size)).collect(),
+            sizes: sizes.into_iter().map(|(name, size)| (name.to_owned(), size)).collect(),
             parameters: NAMES
                 .map(str::to_owned)
                 .into_iter()
                 .zip(self.layouts().map(crate::params::Layout::len))
+                .take(nets)
                 .collect(),
         }
     }
