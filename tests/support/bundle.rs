@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use training::data::Dataset;
+use training::data::{DataOptions, Dataset};
 use training::nets::Sizes;
 use training::train::{self, Job, Length, ScalerChoice};
 use training::trainer::Settings;
@@ -40,7 +40,7 @@ pub(crate) fn write(dir: &Path) -> PathBuf {
         any_interval: true,
         resume: false,
     };
-    let data = Dataset::synthetic(1, 4, 200, WINDOW).unwrap();
+    let data = Dataset::synthetic(1, 4, 200, &DataOptions::new(WINDOW)).unwrap();
     train::run(&job, &data, |_| {}).unwrap();
     job.out
 }

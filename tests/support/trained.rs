@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use training::data::Dataset;
+use training::data::{DataOptions, Dataset, Inputs};
 use training::nets::Sizes;
 use training::train::{self, Job, Length, ScalerChoice};
 use training::trainer::Settings;
@@ -28,7 +28,7 @@ pub(crate) fn trained() -> &'static Path {
 fn train(work: &Path) -> PathBuf {
     let data = work.join("waves.csv");
     fs::write(&data, waves()).unwrap();
-    let data = Dataset::from_files(&[data], 100, None, |_| {}).unwrap();
+    let data = Dataset::from_files(&Inputs::files(&[data]), &DataOptions::new(100), |_| {}).unwrap();
     let job = Job {
         name: "waves".to_owned(),
         out: work.join("bundle"),

@@ -23,6 +23,8 @@ pub enum Purpose {
     DropoutZ = 6,
     /// Dropout masks of the generator step.
     DropoutG = 7,
+    /// Latents that epochs are judged by.
+    Judge = 8,
 }
 
 /// A seeded family of streams.
@@ -70,15 +72,6 @@ pub fn normals(rng: &mut impl Rng, out: &mut [f32]) {
     }
 }
 
-/// A random order of 0..n (Fisher–Yates).
-pub fn permutation(rng: &mut impl Rng, n: usize) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..n as u32).collect();
-    for last in (1..n).rev() {
-        order.swap(last, below(rng, last + 1));
-    }
-    order
-}
-
 /// Fills `out` with dropout factors: 0 with probability `rate`, else `1 / (1 − rate)`.
 pub fn dropout_mask(rng: &mut impl Rng, rate: f32, out: &mut [f32]) {
     let keep = 1.0 / (1.0 - rate);
@@ -122,8 +115,5 @@ mod tests {
         dropout_mask(&mut rng, 0.2, &mut values);
         let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
         assert!((mean - 1.0).abs() < 0.01, "{mean}");
-        let mut order = permutation(&mut rng, 1000);
-        order.sort_unstable();
-        assert!(order.iter().enumerate().all(|(k, v)| k == *v as usize));
     }
 }

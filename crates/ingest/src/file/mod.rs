@@ -21,7 +21,7 @@ mod source;
 mod table;
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
@@ -125,7 +125,23 @@ pub fn sniff(path: &Path) -> Result<FileType, OpenError> {
 /// # Errors
 /// When it cannot be used at all; see [`OpenError`].
 pub fn open(path: &Path, options: &FileOptions) -> Result<SampleReader, OpenError> {
-    let source = Source::open(path)?;
+    read(Source::open(path)?, path, options)
+}
+
+/// As [`open`], for who reads the file himself: `reader` gives its `total` bytes as they lie on disk, `path` names it.
+///
+/// # Errors
+/// When it cannot be used at all; see [`OpenError`].
+pub fn open_reader(
+    reader: impl Read + Send + 'static,
+    total: u64,
+    path: &Path,
+    options: &FileOptions,
+) -> Result<SampleReader, OpenError> {
+    read(Source::new(reader, total)?, path, options)
+}
+
+fn read(source: Source, path: &Path, options: &FileOptions) -> Result<SampleReader, OpenError> {
     let mut lines = Lines::new(source.reader);
     let body = match source.file_type {
         FileType::Csv => Body::Table(Box::new(Table::open(&mut lines, &stem(path))?)),

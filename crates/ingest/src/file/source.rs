@@ -46,9 +46,14 @@ impl Source {
         if metadata.is_dir() {
             return Err(OpenError::Directory);
         }
+        Self::new(file, metadata.len())
+    }
+
+    /// What `file`, of `total` bytes, holds.
+    pub(super) fn new(file: impl Read + Send + 'static, total: u64) -> Result<Self, OpenError> {
         let read = Arc::new(AtomicU64::new(0));
         let progress = Progress {
-            total: metadata.len(),
+            total,
             read: Arc::clone(&read),
         };
         let (_, raw) = peek(Box::new(BufReader::new(Counting { file, read })), 4)?;
@@ -66,12 +71,12 @@ impl Source {
     }
 }
 
-struct Counting {
-    file: File,
+struct Counting<R> {
+    file: R,
     read: Arc<AtomicU64>,
 }
 
-impl Read for Counting {
+impl<R: Read> Read for Counting<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.file.read(buffer)?;
         self.read.fetch_add(n as u64, Ordering::Relaxed);
