@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::demo::DemoOptions;
+use crate::evaluate::EvaluateOptions;
 use crate::failure::Failure;
 use crate::model::ServingOptions;
 use crate::replay::ReplayOptions;
@@ -28,6 +29,8 @@ pub enum Command {
     Run(RunArgs),
     /// Backtest a file: what the daemon would have said.
     Replay(ReplayArgs),
+    /// Measure the agent on many labelled files: NAB score, events, delay, alerts a day.
+    Evaluate(EvaluateArgs),
     /// Watch alerts come out of a live synthetic stream with faults; nothing to set up.
     Demo(DemoArgs),
     /// Check configuration, bundle and broker, and say every problem at once.
@@ -113,6 +116,31 @@ pub struct ReplayArgs {
     pub flush: bool,
 }
 
+/// `agent evaluate`.
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// Folder with the files; its own folders are families
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Labelled windows: JSON {key: [[start, end], …]}; files that no key names are left out
+    #[arg(long, value_name = "FILE")]
+    pub labels: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Override one setting, e.g. --set score.lag=4
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+    /// Judge only what comes after this share of each file's time span, e.g. 0.7
+    #[arg(long, value_name = "F", default_value_t = 0.0, value_parser = fraction)]
+    pub train_fraction: f64,
+    /// Print one JSON document instead of the table
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `agent demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -186,6 +214,15 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             report: args.report,
             flush: args.flush,
         }),
+        Command::Evaluate(args) => crate::evaluate::run(&EvaluateOptions {
+            data: args.data,
+            labels: args.labels,
+            serving: args.model.serving(),
+            config: args.config,
+            overrides: args.set,
+            train_fraction: args.train_fraction,
+            json: args.json,
+        }),
         Command::Demo(args) => crate::demo::run(&DemoOptions {
             live: args.live,
             seed: args.seed,
@@ -203,6 +240,15 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     text.split_once('=')
         .map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
         .ok_or_else(|| format!("`{text}` is not KEY=VALUE"))
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+    if (0.0..1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(format!("`{text}` is not at least 0 and below 1"))
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

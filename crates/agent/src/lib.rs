@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod decode;
 pub mod demo;
+pub mod evaluate;
 pub mod exit_code;
 pub mod failure;
 pub mod http;

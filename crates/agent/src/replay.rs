@@ -9,10 +9,10 @@ use ingest::file::{FileOptions, FileType, ReadItem};
 use ingest::inputlog::Entry;
 use ingest::labels::{Labels, LabelsError};
 use pipeline::{Host, Input, Output, Task, TaskId, TaskSettings};
-use types::{Payload, Record, Rejected, Sample};
+use types::{Payload, Record, RejectReason, Rejected, Sample, SeriesKey, Timestamp};
 
 use crate::failure::Failure;
-use crate::model::{self, Serving, ServingOptions};
+use crate::model::{self, ServingOptions};
 use crate::sinks::Sinks;
 use crate::summary::Summary;
 
@@ -82,18 +82,28 @@ pub fn run(options: &ReplayOptions) -> Result<(), Failure> {
         options.scores.as_deref(),
         options.report.as_deref(),
     )?;
-    let mut replay = Replay::new(options, serving, &mut sinks);
+    let model = serving.model();
+    let bundle = serving.bundle.label();
+    let device = format!("{}, ONNX Runtime {}", serving.device, serving.runtime_version);
+    let mut host = Host::new(serving.backends);
+    let mut replay = Replay::new(&options.file, options.flush, &mut host, &mut sinks);
     match file_type {
-        FileType::InputLog => replay.log(|topic, model| settings.task(topic, model))?,
+        FileType::InputLog => replay.log(|topic| settings.task(topic, model.clone()))?,
         FileType::Csv | FileType::JsonLines => {
             let read = FileOptions {
                 zone,
                 labels: settings.labels(),
             };
-            replay.plain(&settings.task("", replay.model()), &read)?;
+            let bar = progress_bar();
+            replay.plain(&settings.task("", model), &read, &bar)?;
         }
     }
-    let facts = replay.facts();
+    let facts = Facts {
+        file: options.file.clone(),
+        bundle,
+        device,
+        counts: replay.counts(),
+    };
     sinks.finish()?;
     let summary = Summary::new(facts, &sinks, labels.as_ref(), &options.file);
     summary.print();
@@ -104,7 +114,11 @@ pub fn run(options: &ReplayOptions) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read_labels(path: &Path, zone: Option<&jiff::tz::TimeZone>) -> Result<Labels, Failure> {
+/// Reads a label file.
+///
+/// # Errors
+/// When it is not there or is not of the form; the message names it.
+pub(crate) fn read_labels(path: &Path, zone: Option<&jiff::tz::TimeZone>) -> Result<Labels, Failure> {
     Labels::load_in(path, zone).map_err(|error| {
         let message = format!("{}: {error}", path.display());
         match error {
@@ -142,17 +156,6 @@ fn check_outputs(options: &ReplayOptions) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One replay under way.
-struct Replay<'a> {
-    options: &'a ReplayOptions,
-    host: Host,
-    serving: Facts,
-    model: pipeline::Model,
-    sinks: &'a mut Sinks,
-    outputs: Vec<(TaskId, Output)>,
-    samples: u64,
-}
-
 /// What the summary says of the run beside its outputs.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -162,6 +165,13 @@ pub struct Facts {
     pub bundle: String,
     /// The device that computed, with the runtime's version.
     pub device: String,
+    /// What went through.
+    pub counts: Counts,
+}
+
+/// How much went through a replay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
     /// Samples read.
     pub samples: u64,
     /// Windows that went through the nets.
@@ -170,43 +180,57 @@ pub struct Facts {
     pub failed: u64,
 }
 
-impl<'a> Replay<'a> {
-    fn new(options: &'a ReplayOptions, serving: Serving, sinks: &'a mut Sinks) -> Self {
-        let model = serving.model();
-        let facts = Facts {
-            file: options.file.clone(),
-            bundle: serving.bundle.label(),
-            device: format!("{}, ONNX Runtime {}", serving.device, serving.runtime_version),
-            samples: 0,
-            windows: 0,
-            failed: 0,
-        };
-        let host = Host::new(serving.backends);
+/// Takes what a replay puts out.
+pub(crate) trait Sink {
+    /// A sample on its way into the task.
+    fn sample(&mut self, _sample: &Sample) {}
+
+    /// One output of the task.
+    fn take(&mut self, output: Output) -> Result<(), Failure>;
+
+    /// A line that the reader could not use.
+    fn reject(&mut self, reason: RejectReason);
+
+    /// What a `label` column says of one row.
+    fn truth(&mut self, series: Option<SeriesKey>, time: Timestamp, anomalous: bool);
+}
+
+/// One file on its way through the task code.
+pub(crate) struct Replay<'a, S> {
+    file: &'a Path,
+    flush: bool,
+    host: &'a mut Host,
+    sink: &'a mut S,
+    outputs: Vec<(TaskId, Output)>,
+    first_reject: Option<RejectReason>,
+    counts: Counts,
+}
+
+impl<'a, S: Sink> Replay<'a, S> {
+    pub(crate) fn new(file: &'a Path, flush: bool, host: &'a mut Host, sink: &'a mut S) -> Self {
         Self {
-            options,
+            file,
+            flush,
             host,
-            serving: facts,
-            model,
-            sinks,
+            sink,
             outputs: Vec::new(),
-            samples: 0,
+            first_reject: None,
+            counts: Counts::default(),
         }
     }
 
-    fn model(&self) -> pipeline::Model {
-        self.model.clone()
-    }
-
-    fn facts(&self) -> Facts {
-        Facts {
-            samples: self.samples,
-            ..self.serving.clone()
-        }
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// A metric file: one task, every sample a record.
-    fn plain(&mut self, settings: &TaskSettings, read: &FileOptions) -> Result<(), Failure> {
-        let path = &self.options.file;
+    pub(crate) fn plain(
+        &mut self,
+        settings: &TaskSettings,
+        read: &FileOptions,
+        bar: &ProgressBar,
+    ) -> Result<(), Failure> {
+        let path = self.file;
         let fail = |e: &dyn std::fmt::Display| Failure::data(format!("{}: {e}", path.display()));
         let mut reader = ingest::file::open(path, read).map_err(|e| Failure::open(path, &e))?;
         let id = TaskId {
@@ -215,7 +239,7 @@ impl<'a> Replay<'a> {
         };
         self.host
             .assign(id.clone(), Task::new(Arc::new(settings.clone()), false));
-        let bar = progress_bar(reader.bytes_total());
+        bar.set_length(reader.bytes_total());
         let mut offset = 0;
         while let Some(item) = reader.next() {
             match item.map_err(|e| fail(&e))? {
@@ -223,31 +247,34 @@ impl<'a> Replay<'a> {
                     self.sample(&id, offset, sample)?;
                     offset += 1;
                 }
-                ReadItem::Rejected(Rejected { reason, .. }) => self.sinks.reject(reason),
+                ReadItem::Rejected(Rejected { reason, .. }) => {
+                    self.first_reject.get_or_insert(reason);
+                    self.sink.reject(reason);
+                }
                 ReadItem::Truth {
                     series,
                     time,
                     anomalous,
-                } => self.sinks.truth(series, time, anomalous),
+                } => self.sink.truth(series, time, anomalous),
             }
             if offset % 1024 == 0 {
                 bar.set_position(reader.bytes_read());
             }
         }
         bar.finish_and_clear();
-        if self.samples == 0 {
+        if self.counts.samples == 0 {
             return Err(fail(&format_args!(
                 "no readable sample{}",
-                self.sinks
-                    .first_reject()
-                    .map_or_else(String::new, |r| format!(" ({r})"))
+                self.first_reject
+                    .map_or_else(String::new, |r| format!(" ({})", r.name()))
             )));
         }
         self.end(&id)
     }
 
     fn sample(&mut self, id: &TaskId, offset: i64, sample: Sample) -> Result<(), Failure> {
-        self.samples += 1;
+        self.counts.samples += 1;
+        self.sink.sample(&sample);
         let record = Record {
             offset,
             time: None,
@@ -263,8 +290,8 @@ impl<'a> Replay<'a> {
 
     /// A recorded run: one pass a partition, so that memory does not grow with the log and outputs come partition by
     /// partition whatever the order in which the records came in.
-    fn log(&mut self, settings: impl Fn(&str, pipeline::Model) -> TaskSettings) -> Result<(), Failure> {
-        let path = &self.options.file;
+    fn log(&mut self, settings: impl Fn(&str) -> TaskSettings) -> Result<(), Failure> {
+        let path = self.file;
         let open = || ingest::file::open_log(path).map_err(|e| Failure::open(path, &e));
         let fail = |e: &dyn std::fmt::Display| Failure::data(format!("{}: {e}", path.display()));
         let mut ids = std::collections::BTreeSet::new();
@@ -274,7 +301,7 @@ impl<'a> Replay<'a> {
             }
         }
         for id in ids {
-            let task = Task::new(Arc::new(settings(&id.topic, self.model())), false);
+            let task = Task::new(Arc::new(settings(&id.topic)), false);
             self.host.assign(id.clone(), task);
             for entry in open()? {
                 let entry = entry.map_err(|e| fail(&e))?;
@@ -283,7 +310,7 @@ impl<'a> Replay<'a> {
                 }
                 match &entry {
                     Entry::Record { record, .. } => {
-                        self.samples += 1;
+                        self.counts.samples += 1;
                         self.host.feed(&id, Input::Record(record), &mut self.outputs);
                     }
                     Entry::Control { control, .. } => {
@@ -305,17 +332,12 @@ impl<'a> Replay<'a> {
     /// The end of the input of one task.
     fn end(&mut self, id: &TaskId) -> Result<(), Failure> {
         self.round()?;
-        self.host.feed(
-            id,
-            Input::EndOfInput {
-                flush: self.options.flush,
-            },
-            &mut self.outputs,
-        );
+        self.host
+            .feed(id, Input::EndOfInput { flush: self.flush }, &mut self.outputs);
         self.round()?;
         if let Some(task) = self.host.revoke(id) {
             for row in task.pending_rows() {
-                self.sinks.row(row)?;
+                self.sink.take(Output::Row(row))?;
             }
         }
         Ok(())
@@ -323,13 +345,13 @@ impl<'a> Replay<'a> {
 
     fn round(&mut self) -> Result<(), Failure> {
         let inference = self.host.infer(&mut self.outputs);
-        self.serving.windows += inference.windows as u64;
-        self.serving.failed += inference.failed as u64;
+        self.counts.windows += inference.windows as u64;
+        self.counts.failed += inference.failed as u64;
         for error in inference.errors {
             eprintln!("warning: {error}");
         }
         for (_, output) in self.outputs.drain(..) {
-            self.sinks.take(output)?;
+            self.sink.take(output)?;
         }
         Ok(())
     }
@@ -345,8 +367,8 @@ fn task_of(entry: &Entry) -> Option<TaskId> {
     }
 }
 
-fn progress_bar(bytes: u64) -> ProgressBar {
-    let bar = ProgressBar::new(bytes);
+fn progress_bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {elapsed} left {eta}") {
         bar.set_style(style);
     }

@@ -9,7 +9,7 @@ use pipeline::Output;
 use types::{Alert, Occurrence, RejectReason, RowStatus, ScoreRow, SeriesKey, Timestamp};
 
 use crate::failure::Failure;
-use crate::replay::is_json_lines;
+use crate::replay::{Sink, is_json_lines};
 use crate::rows;
 
 /// Files and tallies of one replay.
@@ -89,25 +89,6 @@ impl Sinks {
         })
     }
 
-    /// Takes one output of a task.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
-    pub fn take(&mut self, output: Output) -> Result<(), Failure> {
-        match output {
-            Output::Alert(alert) => self.alert(alert),
-            Output::Row(row) => self.row(row),
-            Output::Occurred(occurrence) => {
-                if let Occurrence::Rejected(reason) = occurrence {
-                    *self.rejected.entry(reason).or_default() += 1;
-                }
-                *self.occurred.entry(occurrence).or_default() += 1;
-                Ok(())
-            }
-            Output::Due { .. } | Output::Processed { .. } | Output::Rejected { .. } => Ok(()),
-        }
-    }
-
     fn alert(&mut self, alert: Alert) -> Result<(), Failure> {
         if let Some((path, writer)) = &mut self.alerts_file {
             let line = alerting::wire::to_json(&alert);
@@ -117,11 +98,7 @@ impl Sinks {
         Ok(())
     }
 
-    /// Takes one row.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn row(&mut self, row: ScoreRow) -> Result<(), Failure> {
+    fn row(&mut self, row: ScoreRow) -> Result<(), Failure> {
         if let Some((path, scores)) = &mut self.scores {
             match scores {
                 Scores::Csv(writer) => writer.write_record(rows::fields(&row)).map_err(io::Error::from),
@@ -138,26 +115,6 @@ impl Sinks {
             self.rows.entry(row.series.clone()).or_default().push(row);
         }
         Ok(())
-    }
-
-    /// Counts a line that the reader could not use.
-    pub fn reject(&mut self, reason: RejectReason) {
-        *self.rejected.entry(reason).or_default() += 1;
-    }
-
-    /// The reason of some rejected line.
-    #[must_use]
-    pub fn first_reject(&self) -> Option<&'static str> {
-        self.rejected.keys().next().map(|r| r.name())
-    }
-
-    /// Takes what a `label` column says of one row.
-    pub fn truth(&mut self, series: Option<SeriesKey>, time: Timestamp, anomalous: bool) {
-        let runs = self.truth.entry(series).or_default();
-        match runs.last_mut() {
-            Some((_, end, kind)) if *kind == anomalous => *end = time,
-            _ => runs.push((time, time, anomalous)),
-        }
     }
 
     /// Labelled spans that the file itself gave for `series`.
@@ -227,6 +184,35 @@ impl Sinks {
             tally.in_alert.push((firing.available_at, end));
         }
         Ok(())
+    }
+}
+
+impl Sink for Sinks {
+    fn take(&mut self, output: Output) -> Result<(), Failure> {
+        match output {
+            Output::Alert(alert) => self.alert(alert),
+            Output::Row(row) => self.row(row),
+            Output::Occurred(occurrence) => {
+                if let Occurrence::Rejected(reason) = occurrence {
+                    self.reject(reason);
+                }
+                *self.occurred.entry(occurrence).or_default() += 1;
+                Ok(())
+            }
+            Output::Due { .. } | Output::Processed { .. } | Output::Rejected { .. } => Ok(()),
+        }
+    }
+
+    fn reject(&mut self, reason: RejectReason) {
+        *self.rejected.entry(reason).or_default() += 1;
+    }
+
+    fn truth(&mut self, series: Option<SeriesKey>, time: Timestamp, anomalous: bool) {
+        let runs = self.truth.entry(series).or_default();
+        match runs.last_mut() {
+            Some((_, end, kind)) if *kind == anomalous => *end = time,
+            _ => runs.push((time, time, anomalous)),
+        }
     }
 }
 

@@ -58,7 +58,7 @@ impl Summary {
                 "bundle".to_owned(),
                 format!("{} on {}", facts.bundle, facts.device),
             ),
-            ("samples".to_owned(), facts.samples.to_string()),
+            ("samples".to_owned(), facts.counts.samples.to_string()),
             ("series".to_owned(), sinks.series.len().to_string()),
             ("buckets".to_owned(), format!("{rows}, {scored} scored")),
             (
@@ -78,8 +78,8 @@ impl Summary {
                 .collect();
             lines.push(("not used".to_owned(), reasons.join(", ")));
         }
-        if facts.failed > 0 {
-            lines.push(("failed windows".to_owned(), facts.failed.to_string()));
+        if facts.counts.failed > 0 {
+            lines.push(("failed windows".to_owned(), facts.counts.failed.to_string()));
         }
         if let Some(tally) = label_tally(sinks, labels, file) {
             lines.push((

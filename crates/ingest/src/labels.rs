@@ -102,6 +102,28 @@ impl Labels {
         found
     }
 
+    /// Every key, in order.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.windows.keys().map(String::as_str)
+    }
+
+    /// The keys that cover every series of the file.
+    #[must_use]
+    pub fn keys_of_file(&self, file: &Path) -> Vec<&str> {
+        let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        let naming = self.keys().filter(|key| is_suffix(Path::new(key), &absolute));
+        naming.collect()
+    }
+
+    /// The keys that are this series, by its text or its name.
+    #[must_use]
+    pub fn keys_of_series(&self, series: &SeriesKey) -> Vec<&str> {
+        let naming = self
+            .keys()
+            .filter(|key| *key == series.as_str() || *key == series.name());
+        naming.collect()
+    }
+
     /// Whether any key covers every series of the file, be it with no windows: the file is labelled.
     #[must_use]
     pub fn covers(&self, file: &Path) -> bool {

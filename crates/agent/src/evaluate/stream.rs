@@ -1,0 +1,162 @@
+//! One labelled file through the task code of the daemon, and what came out, put on the clock of what was known when.
+
+use std::collections::BTreeMap;
+
+use indicatif::ProgressBar;
+use ingest::file::FileOptions;
+use ingest::labels::Labels;
+use pipeline::{Host, Model, Output};
+use types::{Alert, AlertState, RejectReason, Sample, ScoreRow, SeriesKey, Timestamp};
+
+use super::corpus::LabelledFile;
+use crate::failure::Failure;
+use crate::replay::{Counts, Replay, Sink};
+use crate::settings::AgentSettings;
+
+/// One series of a labelled file: what is to be found in it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Series {
+    /// The file's path below the folder.
+    pub file: String,
+    /// The file's first folder.
+    pub family: String,
+    /// The series.
+    pub series: String,
+    /// Times of its samples, ascending.
+    pub rows: Vec<Timestamp>,
+    /// Length of a bucket (milliseconds); `None` when it never became known.
+    pub interval: Option<i64>,
+    /// Known anomalies, both ends included, ascending.
+    pub windows: Vec<(Timestamp, Timestamp)>,
+    /// Nothing before this is judged.
+    pub from: Timestamp,
+}
+
+/// What a detector said of one series, each word at the time at which it was known, never at the bucket that it speaks of.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Detections {
+    /// When a score existed, and the score; ascending. What is not listed has a score of 0.
+    pub scores: Vec<(Timestamp, f64)>,
+    /// When an alert fired and when it was resolved; `None` while it was still open at the end.
+    pub alerts: Vec<(Timestamp, Option<Timestamp>)>,
+}
+
+/// Replays a file and gives its labelled series, by their names.
+///
+/// # Errors
+/// When it cannot be used.
+pub(super) fn replay(
+    file: &LabelledFile,
+    labels: &Labels,
+    settings: &AgentSettings,
+    (host, model): (&mut Host, &Model),
+    train_fraction: f64,
+) -> Result<(Counts, Vec<(Series, Detections)>), Failure> {
+    let mut heard = Heard::default();
+    let mut replay = Replay::new(&file.path, false, host, &mut heard);
+    let read = FileOptions {
+        zone: settings.zone(),
+        labels: settings.labels(),
+    };
+    replay.plain(&settings.task("", model.clone()), &read, &ProgressBar::hidden())?;
+    let counts = replay.counts();
+    let from = heard.cut(train_fraction);
+    let whole = labels.covers(&file.path);
+    let judged = heard
+        .0
+        .into_iter()
+        .filter(|(key, _)| whole || !labels.keys_of_series(key).is_empty())
+        .map(|(key, said)| {
+            let mut rows = said.samples;
+            rows.sort_unstable();
+            let series = Series {
+                file: file.name.clone(),
+                family: file.family.clone(),
+                series: key.to_string(),
+                rows,
+                interval: said.interval,
+                windows: labels.windows(&file.path, &key),
+                from,
+            };
+            let mut detections = Detections {
+                scores: said.scores,
+                alerts: said.alerts.into_values().collect(),
+            };
+            detections.scores.sort_by_key(|(at, _)| *at);
+            detections.alerts.sort_unstable();
+            (series, detections)
+        });
+    Ok((counts, judged.collect()))
+}
+
+/// What a replay said, by series.
+#[derive(Default)]
+struct Heard(BTreeMap<SeriesKey, Said>);
+
+#[derive(Default)]
+struct Said {
+    samples: Vec<Timestamp>,
+    last_bucket: Option<Timestamp>,
+    interval: Option<i64>,
+    scores: Vec<(Timestamp, f64)>,
+    /// By id.
+    alerts: BTreeMap<String, (Timestamp, Option<Timestamp>)>,
+}
+
+impl Heard {
+    /// The moment at which `fraction` of the file's time span has passed.
+    fn cut(&self, fraction: f64) -> Timestamp {
+        let times = || self.0.values().flat_map(|said| said.samples.iter().copied());
+        match (times().min(), times().max()) {
+            (Some(first), Some(last)) => first + ((last - first) as f64 * fraction).round() as i64,
+            _ => Timestamp::from_millis(0),
+        }
+    }
+
+    fn row(&mut self, row: ScoreRow) {
+        let said = self.0.entry(row.series).or_default();
+        if let Some(last) = said.last_bucket.replace(row.timestamp) {
+            let step = row.timestamp - last;
+            said.interval = Some(said.interval.map_or(step, |known| known.min(step)));
+        }
+        if let (Some(at), Some(peak)) = (row.available_at, row.peak.filter(|p| *p > 0.0)) {
+            said.scores.push((at, peak));
+        }
+    }
+
+    fn alert(&mut self, alert: Alert) {
+        let alerts = &mut self.0.entry(alert.series).or_default().alerts;
+        match alert.state {
+            AlertState::Firing => {
+                alerts.insert(alert.id, (alert.available_at, None));
+            }
+            AlertState::Escalated => {}
+            AlertState::Resolved => {
+                if let Some((_, resolved)) = alerts.get_mut(&alert.id) {
+                    *resolved = Some(alert.available_at);
+                }
+            }
+        }
+    }
+}
+
+impl Sink for Heard {
+    fn sample(&mut self, sample: &Sample) {
+        let said = self.0.entry(sample.series.clone()).or_default();
+        said.samples.push(sample.time);
+    }
+
+    fn take(&mut self, output: Output) -> Result<(), Failure> {
+        match output {
+            Output::Row(row) => self.row(row),
+            Output::Alert(alert) => self.alert(alert),
+            Output::Due { .. } | Output::Occurred(_) | Output::Processed { .. } | Output::Rejected { .. } => {
+            }
+        }
+        Ok(())
+    }
+
+    fn reject(&mut self, _: RejectReason) {}
+
+    fn truth(&mut self, _: Option<SeriesKey>, _: Timestamp, _: bool) {}
+}
