@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use pipeline::{Host, Input, Model, Task, TaskId, TaskSettings};
 use scorer::bundle::Bundle;
+use scorer::manifest::ModelKind;
 use scorer::normalise::Scaler;
 use scorer::onnx::{DEFAULT_BATCH, OnnxBackend};
 use scorer::runtime::{Device, Runtime};
@@ -26,7 +27,7 @@ impl Backend for NoNets {
             .iter()
             .map(|x| WindowOutput {
                 reconstruction: vec![0.0; x.len()],
-                critic: 0.0,
+                critic: Some(0.0),
             })
             .collect())
     }
@@ -151,6 +152,7 @@ fn stream(series: usize, buckets: usize) -> Vec<Record> {
 fn settings() -> TaskSettings {
     let model = Model {
         label: "none".to_owned(),
+        kind: ModelKind::Tadgan,
         window: WINDOW,
         scaler: Scaler::Window { gain: 3.0 },
         calibration: Vec::new(),

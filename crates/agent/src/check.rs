@@ -27,12 +27,15 @@ pub fn run(
     println!("config  right");
     let mut problems: Vec<Failure> = Vec::new();
     match model::load(&settings.serving(serving)) {
-        Ok(serving) => println!(
-            "bundle  {} on {}, ONNX Runtime {}",
-            serving.bundle.label(),
-            serving.device,
-            serving.runtime_version
-        ),
+        Ok(serving) => {
+            println!(
+                "bundle  {} on {}, ONNX Runtime {}",
+                serving.bundle.label(),
+                serving.device,
+                serving.runtime_version
+            );
+            problems.extend(settings.check_model(&serving.model()).err());
+        }
         Err(failure) => problems.push(failure),
     }
     let found = topics(&settings);
@@ -77,6 +80,7 @@ fn topics(settings: &AgentSettings) -> Topics {
     let outputs = [
         Some(&all.alerts.topic),
         all.scores_topic.as_ref(),
+        all.forecasts_topic.as_ref(),
         all.dead_letter_topic.as_ref(),
     ];
     for topic in all.kafka.topics.iter().chain(outputs.into_iter().flatten()) {

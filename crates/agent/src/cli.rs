@@ -108,6 +108,9 @@ pub struct ReplayArgs {
     /// Write one row a bucket (CSV, or JSON lines when it ends in .jsonl)
     #[arg(long, value_name = "OUT.csv")]
     pub scores: Option<PathBuf>,
+    /// Write what was expected of each next bucket, as CSV: of a bundle that predicts
+    #[arg(long, value_name = "OUT.csv")]
+    pub forecasts: Option<PathBuf>,
     /// Write a self-contained HTML report
     #[arg(long, value_name = "OUT.html")]
     pub report: Option<PathBuf>,
@@ -211,6 +214,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             labels: args.labels,
             alerts: args.alerts,
             scores: args.scores,
+            forecasts: args.forecasts,
             report: args.report,
             flush: args.flush,
         }),

@@ -36,6 +36,8 @@ pub struct ReplayOptions {
     pub alerts: Option<PathBuf>,
     /// Where rows go; CSV, or JSON lines when it ends in `.jsonl`.
     pub scores: Option<PathBuf>,
+    /// Where forecasts go, as CSV.
+    pub forecasts: Option<PathBuf>,
     /// Where the HTML report goes.
     pub report: Option<PathBuf>,
     /// Score at the end what live would not have scored yet.
@@ -70,6 +72,10 @@ pub fn run(options: &ReplayOptions) -> Result<(), Failure> {
     };
     check_outputs(options)?;
     let serving = model::load(&settings.serving(&options.serving))?;
+    settings.check_model(&serving.model())?;
+    if options.forecasts.is_some() && !serving.model().kind.predicts() {
+        eprintln!("note: bundle {} does not predict: no forecasts", serving.bundle.label());
+    }
     if let Some(header) = recorded.filter(|h| h.bundle != serving.bundle.label()) {
         eprintln!(
             "note: recorded with bundle {}, replayed with {}: scores will differ",
@@ -80,6 +86,7 @@ pub fn run(options: &ReplayOptions) -> Result<(), Failure> {
     let mut sinks = Sinks::create(
         options.alerts.as_deref(),
         options.scores.as_deref(),
+        options.forecasts.as_deref(),
         options.report.as_deref(),
     )?;
     let model = serving.model();
@@ -138,6 +145,7 @@ fn check_outputs(options: &ReplayOptions) -> Result<(), Failure> {
     let outputs = [
         ("--alerts", options.alerts.as_ref()),
         ("--scores", options.scores.as_ref()),
+        ("--forecasts", options.forecasts.as_ref()),
         ("--report", options.report.as_ref()),
     ];
     let mut taken: Vec<(&str, PathBuf)> = Vec::new();

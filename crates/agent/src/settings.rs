@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use alerting::LimitSpec;
 use ingest::decode::LabelRules;
 use pipeline::{Model, Rule, SeriesSettings, TaskSettings};
 use types::{Aggregate, DurationMs, Kind};
@@ -85,17 +86,50 @@ impl AgentSettings {
         }
     }
 
+    /// Holds against the bundle what only some bundles can do.
+    ///
+    /// # Errors
+    /// Every setting that asks for predictions of nets that make none.
+    pub fn check_model(&self, model: &Model) -> Result<(), Failure> {
+        if model.kind.predicts() {
+            return Ok(());
+        }
+        let all = self.all();
+        let mut keys: Vec<String> = Vec::new();
+        if all.forecasts_topic.is_some() {
+            keys.push("forecasts.topic".to_owned());
+        }
+        for (i, rule) in all.rules.iter().enumerate() {
+            let limits = [
+                ("limit_above", rule.limits.above),
+                ("limit_below", rule.limits.below),
+            ];
+            let set = limits.into_iter().filter(|(_, limit)| limit.is_some());
+            keys.extend(set.map(|(key, _)| format!("rules[{i}].{key}")));
+        }
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let why = format!(
+            "bundle {} does not predict; one made by `train aer` does",
+            model.label
+        );
+        let lines: Vec<String> = keys.into_iter().map(|key| format!("{key}: {why}")).collect();
+        Err(Failure::usage(lines.join("\n")))
+    }
+
     /// Settings of a task whose series are scoped by `scope`.
     #[must_use]
     pub fn task(&self, scope: &str, model: Model) -> TaskSettings {
         let all = self.all();
-        let window = model.window;
+        let window = model.known();
         let rules = all.rules.iter().map(|rule| Rule {
             matcher: rule.matcher.clone(),
             settings: SeriesSettings {
                 window: window_spec(window, &rule.windows, rule.interval, rule.kind, rule.aggregate),
                 score: rule.score,
                 alert: rule.alert,
+                limits: rule.limits,
                 max_filled_share: rule.windows.max_filled_share,
                 ignore: rule.ignore,
             },
@@ -108,6 +142,7 @@ impl AgentSettings {
                 window: window_spec(window, &all.windows, None, Kind::Gauge, Aggregate::Mean),
                 score: all.score,
                 alert: all.alert,
+                limits: LimitSpec::default(),
                 max_filled_share: all.windows.max_filled_share,
                 ignore: false,
             },
@@ -145,12 +180,14 @@ fn window_spec(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use scorer::manifest::ModelKind;
 
     /// Two places state defaults, the crates and the commented file; they must agree.
     #[test]
     fn the_default_file_states_the_built_in_defaults() {
         let model = Model {
             label: String::new(),
+            kind: ModelKind::Tadgan,
             window: 100,
             scaler: scorer::normalise::Scaler::Window { gain: 3.0 },
             calibration: vec![],
@@ -173,6 +210,40 @@ mod tests {
                 built_in.future_limit
             )
         );
+    }
+
+    #[test]
+    fn what_needs_predictions_is_named_with_its_key() {
+        let text = "[forecasts]\ntopic = \"f\"\n[[rules]]\nmatch = { name = \"a\" }\ninterval = \"1m\"\n\
+                    [[rules]]\nmatch = { name = \"b\" }\nlimit_below = 1\nlimit_above = 2.5\n";
+        let loaded = config::load(FileLayer::Text(text), [], &[]).unwrap();
+        let settings = AgentSettings { loaded };
+        let model = |kind| Model {
+            label: "general@0".to_owned(),
+            kind,
+            window: 100,
+            scaler: scorer::normalise::Scaler::Window { gain: 3.0 },
+            calibration: vec![],
+        };
+        let failure = settings.check_model(&model(ModelKind::Tadgan)).unwrap_err();
+        let keys: Vec<&str> = failure
+            .message
+            .lines()
+            .filter_map(|line| line.split_once(": bundle general@0 does not predict"))
+            .map(|(key, _)| key)
+            .collect();
+        assert_eq!(
+            keys,
+            ["forecasts.topic", "rules[1].limit_above", "rules[1].limit_below"]
+        );
+        assert_eq!(failure.code, crate::exit_code::USAGE);
+        settings.check_model(&model(ModelKind::Aer)).unwrap();
+        let task = settings.task("", model(ModelKind::Aer));
+        assert_eq!(
+            (task.defaults.window.window, task.rules[1].settings.window.window),
+            (99, 99)
+        );
+        assert_eq!(task.rules[1].settings.limits.below, Some(1.0));
     }
 
     #[test]

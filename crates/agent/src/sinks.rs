@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use pipeline::Output;
-use types::{Alert, Occurrence, RejectReason, RowStatus, ScoreRow, SeriesKey, Timestamp};
+use types::{Alert, Forecast, Occurrence, RejectReason, RowStatus, ScoreRow, SeriesKey, Timestamp};
 
 use crate::failure::Failure;
 use crate::replay::{Sink, is_json_lines};
@@ -20,6 +20,9 @@ pub struct Sinks {
     report: Option<(PathBuf, File)>,
     /// Rows by series, kept for the report only.
     pub rows: BTreeMap<SeriesKey, Vec<ScoreRow>>,
+    forecasts: Option<(PathBuf, Box<csv::Writer<File>>)>,
+    /// The last forecast of each series.
+    pub ahead: BTreeMap<SeriesKey, Forecast>,
     /// Every alert state, in order.
     pub alerts: Vec<Alert>,
     /// Occurrences by kind.
@@ -57,9 +60,15 @@ impl Sinks {
     pub fn create(
         alerts: Option<&Path>,
         scores: Option<&Path>,
+        forecasts: Option<&Path>,
         report: Option<&Path>,
     ) -> Result<Self, Failure> {
         let create = |path: &Path| File::create(path).map_err(|e| unwritable(path, &e));
+        let table = |path: &Path, columns: &[&str]| {
+            let mut writer = csv::Writer::from_writer(create(path)?);
+            writer.write_record(columns).map_err(|e| unwritable(path, &e))?;
+            Ok(Box::new(writer))
+        };
         let alerts_file = match alerts {
             Some(path) => Some((path.to_owned(), BufWriter::new(create(path)?))),
             None => None,
@@ -68,13 +77,11 @@ impl Sinks {
             Some(path) if is_json_lines(path) => {
                 Some((path.to_owned(), Scores::JsonLines(BufWriter::new(create(path)?))))
             }
-            Some(path) => {
-                let mut writer = csv::Writer::from_writer(create(path)?);
-                writer
-                    .write_record(rows::COLUMNS)
-                    .map_err(|e| unwritable(path, &e))?;
-                Some((path.to_owned(), Scores::Csv(Box::new(writer))))
-            }
+            Some(path) => Some((path.to_owned(), Scores::Csv(table(path, &rows::COLUMNS)?))),
+            None => None,
+        };
+        let forecasts = match forecasts {
+            Some(path) => Some((path.to_owned(), table(path, &rows::FORECAST_COLUMNS)?)),
             None => None,
         };
         let report = match report {
@@ -84,6 +91,7 @@ impl Sinks {
         Ok(Self {
             alerts_file,
             scores,
+            forecasts,
             report,
             ..Self::default()
         })
@@ -114,6 +122,16 @@ impl Sinks {
         if self.report.is_some() {
             self.rows.entry(row.series.clone()).or_default().push(row);
         }
+        Ok(())
+    }
+
+    fn forecast(&mut self, forecast: Forecast) -> Result<(), Failure> {
+        if let Some((path, writer)) = &mut self.forecasts {
+            writer
+                .write_record(rows::forecast_fields(&forecast))
+                .map_err(|e| unwritable(path, &e))?;
+        }
+        self.ahead.insert(forecast.series.clone(), forecast);
         Ok(())
     }
 
@@ -163,8 +181,12 @@ impl Sinks {
             }
             .map_err(|e| unwritable(path, &e))?;
         }
+        if let Some((path, writer)) = &mut self.forecasts {
+            writer.flush().map_err(|e| unwritable(path, &e))?;
+        }
+        // A limit says nothing of what is normal: only anomalies count as time in alert.
         let mut open: BTreeMap<&str, &Alert> = BTreeMap::new();
-        for alert in &self.alerts {
+        for alert in self.alerts.iter().filter(|a| a.limit.is_none()) {
             match alert.state {
                 types::AlertState::Firing => {
                     open.insert(&alert.id, alert);
@@ -199,6 +221,7 @@ impl Sink for Sinks {
                 *self.occurred.entry(occurrence).or_default() += 1;
                 Ok(())
             }
+            Output::Forecast(forecast) => self.forecast(forecast),
             Output::Due { .. } | Output::Processed { .. } | Output::Rejected { .. } => Ok(()),
         }
     }

@@ -1,18 +1,34 @@
 //! Deterministic ids: the same event has the same id in every run.
 
 use sha2::{Digest, Sha256};
-use types::{SeriesKey, Timestamp};
+use types::{Bound, SeriesKey, Timestamp};
 
 /// Id of the event of `series` (scoped by topic and tenant) whose first exceeding bucket starts at `start`:
 /// the first 128 bits of SHA-256 over scope, series text and milliseconds, each prefixed by its length.
 #[must_use]
 pub fn alert_id(scope: &str, series: &SeriesKey, start: Timestamp) -> String {
-    let mut hash = Sha256::new();
-    for part in [
+    digest(&[
         scope.as_bytes(),
         series.as_str().as_bytes(),
         &start.millis().to_be_bytes(),
-    ] {
+    ])
+}
+
+/// Id of the event in which `series` crosses a limit, or is forecast to, first in the bucket that starts at `start`: as
+/// [`alert_id`], with the name of the bound as one part more.
+#[must_use]
+pub fn limit_id(scope: &str, series: &SeriesKey, start: Timestamp, bound: Bound) -> String {
+    digest(&[
+        scope.as_bytes(),
+        series.as_str().as_bytes(),
+        &start.millis().to_be_bytes(),
+        bound.name().as_bytes(),
+    ])
+}
+
+fn digest(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -40,6 +56,8 @@ mod tests {
             alert_id("metric", &key("scpu"), t(60_000)),
             alert_id("metrics", &key("cpu"), t(60_001)),
             alert_id("", &key("cpu"), t(60_000)),
+            limit_id("metrics", &key("cpu"), t(60_000), Bound::Above),
+            limit_id("metrics", &key("cpu"), t(60_000), Bound::Below),
         ] {
             assert_ne!(id, other);
         }

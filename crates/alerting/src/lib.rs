@@ -1,9 +1,11 @@
 //! From scores to alert states: one event opens, may escalate, and resolves, each at most once.
 //!
-//! [`AlertMachine`] decides; [`identity`] names events so that a re-run names them alike; [`wire`] is the layout on topics.
+//! [`AlertMachine`] decides on scores, [`LimitMachine`] on limits set by hand; [`identity`] names events so that a re-run names them alike; [`wire`] is the layout on topics.
 
 pub mod identity;
+pub mod limit;
 pub mod machine;
 pub mod wire;
 
+pub use limit::{LimitMachine, LimitSpec, Outlook, Reading};
 pub use machine::{AlertMachine, AlertSpec, Direction, Observation, Origin};

@@ -275,6 +275,7 @@ impl Event {
             threshold: worst.threshold,
             confidence: worst.confidence,
             parts: worst.parts,
+            limit: None,
             bundle: origin.bundle.to_owned(),
             schema_version: Alert::SCHEMA_VERSION,
         }

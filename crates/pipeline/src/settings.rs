@@ -1,9 +1,9 @@
 //! What a task needs to know, validated elsewhere.
 
-use alerting::AlertSpec;
+use alerting::{AlertSpec, LimitSpec};
 use ingest::decode::{Format, LabelRules};
 use scorer::causal::ScoreSpec;
-use scorer::manifest::{LagCalibration, Manifest};
+use scorer::manifest::{LagCalibration, Manifest, ModelKind};
 use scorer::normalise::Scaler;
 use types::{DurationMs, SeriesKey};
 use windowing::{Idle, WindowSpec};
@@ -42,6 +42,8 @@ pub struct SeriesSettings {
     pub score: ScoreSpec,
     /// When events open and end.
     pub alert: AlertSpec,
+    /// Limits set by hand, for models that predict.
+    pub limits: LimitSpec,
     /// Windows with a larger share of filled-in buckets are not scored.
     pub max_filled_share: f64,
     /// The series is not looked at.
@@ -49,7 +51,7 @@ pub struct SeriesSettings {
 }
 
 impl SeriesSettings {
-    /// The defaults for windows of `window` buckets.
+    /// The defaults for windows of `window` known buckets, see [`Model::known`].
     #[must_use]
     pub fn new(window: usize) -> Self {
         let window = WindowSpec {
@@ -60,6 +62,7 @@ impl SeriesSettings {
             window,
             score: ScoreSpec::default(),
             alert: AlertSpec::default(),
+            limits: LimitSpec::default(),
             max_filled_share: 0.8,
             ignore: false,
         }
@@ -135,7 +138,9 @@ fn glob(pattern: &str, text: &str) -> bool {
 pub struct Model {
     /// Bundle name and hash, as alerts show it.
     pub label: String,
-    /// Window length.
+    /// What the nets are.
+    pub kind: ModelKind,
+    /// Window length L of the nets.
     pub window: usize,
     /// How windows become the nets' input.
     pub scaler: Scaler,
@@ -149,10 +154,17 @@ impl Model {
     pub fn new(manifest: &Manifest, label: String) -> Self {
         Self {
             label,
+            kind: manifest.model,
             window: manifest.window,
             scaler: manifest.scaler,
             calibration: manifest.calibration.clone(),
         }
+    }
+
+    /// Buckets that make a window: those that are known when the nets run.
+    #[must_use]
+    pub fn known(&self) -> usize {
+        self.kind.known(self.window)
     }
 
     /// The calibration of `lag`; a neutral one where the bundle has none.
@@ -181,7 +193,7 @@ impl TaskSettings {
             scope: String::new(),
             format: Format::Auto,
             labels: LabelRules::default(),
-            defaults: SeriesSettings::new(model.window),
+            defaults: SeriesSettings::new(model.known()),
             rules: Vec::new(),
             max_series: 20_000,
             evict_idle: HOUR,

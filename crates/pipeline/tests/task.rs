@@ -4,14 +4,15 @@
 
 use std::sync::Arc;
 
+use alerting::LimitSpec;
 use pipeline::{Host, Input, Model, Output, SeriesSettings, Task, TaskId, TaskSettings};
 use proptest::prelude::*;
-use scorer::manifest::{LagCalibration, SERVED_LAGS};
+use scorer::manifest::{LagCalibration, ModelKind, SERVED_LAGS};
 use scorer::normalise::Scaler;
 use scorer::{Backend, BackendError, WindowOutput};
 use types::{
-    Alert, AlertState, Control, ControlKind, Occurrence, Payload, Record, RejectReason, Sample, ScoreRow,
-    SeriesKey, Timestamp,
+    Alert, AlertState, Control, ControlKind, Forecast, Occurrence, Payload, Record, RejectReason, Sample,
+    ScoreRow, SeriesKey, Timestamp,
 };
 
 const WINDOW: usize = 8;
@@ -34,13 +35,19 @@ fn mean_output(x: &[f32]) -> WindowOutput {
     let mean = x.iter().sum::<f32>() / x.len() as f32;
     WindowOutput {
         reconstruction: vec![mean; x.len()],
-        critic: x[x.len() - 1],
+        critic: Some(x[x.len() - 1]),
     }
 }
 
 fn settings(lag: usize) -> Arc<TaskSettings> {
+    settings_of(ModelKind::Tadgan, lag)
+}
+
+/// Of nets that predict, the means above are a forecast, too; limits are set where values and forecasts come by.
+fn settings_of(kind: ModelKind, lag: usize) -> Arc<TaskSettings> {
     let model = Model {
         label: "test@0".into(),
+        kind,
         window: WINDOW,
         scaler: Scaler::Window { gain: 3.0 },
         calibration: SERVED_LAGS
@@ -53,7 +60,7 @@ fn settings(lag: usize) -> Arc<TaskSettings> {
             })
             .to_vec(),
     };
-    let mut defaults = SeriesSettings::new(WINDOW);
+    let mut defaults = SeriesSettings::new(model.known());
     defaults.window.interval = Some(INTERVAL);
     defaults.window.lateness = 2 * INTERVAL;
     defaults.score.lag = lag;
@@ -64,6 +71,12 @@ fn settings(lag: usize) -> Arc<TaskSettings> {
     defaults.score.refractory = 5;
     defaults.alert.min_confidence = 0.1;
     defaults.alert.close_after = 2;
+    if kind.predicts() {
+        defaults.limits = LimitSpec {
+            above: Some(5.0),
+            below: Some(-0.4),
+        };
+    }
     Arc::new(TaskSettings {
         defaults,
         scope: "metrics".into(),
@@ -150,7 +163,11 @@ fn settle(task: &mut Task, raw: Vec<Output>, out: &mut Vec<Output>) {
 
 /// The plain run: every window is answered before the next event.
 fn reference(lag: usize, events: &[Event]) -> Vec<Output> {
-    let mut task = Task::new(settings(lag), false);
+    reference_of(&settings(lag), events)
+}
+
+fn reference_of(settings: &Arc<TaskSettings>, events: &[Event]) -> Vec<Output> {
+    let mut task = Task::new(Arc::clone(settings), false);
     let mut out = Vec::new();
     for event in events {
         let mut raw = Vec::new();
@@ -160,8 +177,13 @@ fn reference(lag: usize, events: &[Event]) -> Vec<Output> {
     out
 }
 
+/// Nets that reconstruct, and nets that predict.
+fn kinds() -> impl Strategy<Value = ModelKind> {
+    prop_oneof![Just(ModelKind::Tadgan), Just(ModelKind::Aer)]
+}
+
 /// What consumers see, in order; occurrences are counted, not ordered.
-fn said(outputs: &[Output]) -> (Vec<ScoreRow>, Vec<Alert>) {
+fn said(outputs: &[Output]) -> (Vec<ScoreRow>, Vec<Alert>, Vec<Forecast>) {
     let rows = outputs.iter().filter_map(|o| {
         if let Output::Row(r) = o {
             Some(r.clone())
@@ -176,7 +198,14 @@ fn said(outputs: &[Output]) -> (Vec<ScoreRow>, Vec<Alert>) {
             None
         }
     });
-    (rows.collect(), alerts.collect())
+    let forecasts = outputs.iter().filter_map(|o| {
+        if let Output::Forecast(f) = o {
+            Some(f.clone())
+        } else {
+            None
+        }
+    });
+    (rows.collect(), alerts.collect(), forecasts.collect())
 }
 
 proptest! {
@@ -184,9 +213,10 @@ proptest! {
 
     /// A snapshot taken at any event, with windows under way or not, goes on alike.
     #[test]
-    fn snapshot_and_restore_anywhere(events in events(), cut in 0usize..160, lag in prop_oneof![Just(0usize), Just(1), Just(4)], owing in any::<bool>()) {
+    fn snapshot_and_restore_anywhere(events in events(), cut in 0usize..160, lag in prop_oneof![Just(0usize), Just(1), Just(4)], owing in any::<bool>(), kind in kinds()) {
         let cut = cut.min(events.len());
-        let mut task = Task::new(settings(lag), false);
+        let settings = settings_of(kind, lag);
+        let mut task = Task::new(Arc::clone(&settings), false);
         let mut out = Vec::new();
         for event in &events[..cut] {
             let mut raw = Vec::new();
@@ -198,7 +228,7 @@ proptest! {
                 settle(&mut task, raw, &mut out);
             }
         }
-        let mut restored = Task::restore(settings(lag), &task.snapshot().unwrap()).unwrap();
+        let mut restored = Task::restore(Arc::clone(&settings), &task.snapshot().unwrap()).unwrap();
         let owed: Vec<_> = restored.unanswered().map(|(id, x)| (id, Some(mean_output(x)))).collect();
         let mut more = Vec::new();
         restored.feed(Input::Scored(owed), &mut more);
@@ -208,13 +238,14 @@ proptest! {
             feed(&mut restored, event, &mut raw);
             settle(&mut restored, raw, &mut out);
         }
-        prop_assert_eq!(said(&out), said(&reference(lag, &events)));
+        prop_assert_eq!(said(&out), said(&reference_of(&settings, &events)));
     }
 
     /// Answers may come late, in any order and in any portions.
     #[test]
-    fn arrival_order_does_not_matter(events in events(), seed in any::<u64>(), lag in prop_oneof![Just(0usize), Just(2)]) {
-        let mut task = Task::new(settings(lag), false);
+    fn arrival_order_does_not_matter(events in events(), seed in any::<u64>(), lag in prop_oneof![Just(0usize), Just(2)], kind in kinds()) {
+        let settings = settings_of(kind, lag);
+        let mut task = Task::new(Arc::clone(&settings), false);
         let (mut out, mut owed, mut dice) = (Vec::new(), Vec::new(), seed | 1);
         let mut roll = |n: usize| {
             dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -236,7 +267,7 @@ proptest! {
         }
         owed.reverse();
         task.feed(Input::Scored(owed), &mut out);
-        prop_assert_eq!(said(&out), said(&reference(lag, &events)));
+        prop_assert_eq!(said(&out), said(&reference_of(&settings, &events)));
     }
 
     /// Nor do batches and the number of backends.
@@ -262,11 +293,13 @@ proptest! {
 
     /// A stream cut short says the same as far as it goes, and nothing is said twice.
     #[test]
-    fn a_prefix_is_a_prefix(events in events(), cut in 0usize..160) {
+    fn a_prefix_is_a_prefix(events in events(), cut in 0usize..160, kind in kinds()) {
         let cut = cut.min(events.len());
-        let (whole, part) = (said(&reference(2, &events)), said(&reference(2, &events[..cut])));
+        let settings = settings_of(kind, 2);
+        let (whole, part) = (said(&reference_of(&settings, &events)), said(&reference_of(&settings, &events[..cut])));
         prop_assert!(whole.0.starts_with(&part.0));
         prop_assert!(whole.1.starts_with(&part.1));
+        prop_assert!(whole.2.starts_with(&part.2));
         let mut ids: Vec<String> = whole.1.iter().map(Alert::event_id).collect();
         ids.sort();
         ids.dedup();
@@ -275,9 +308,10 @@ proptest! {
 
     /// A muted re-read ends in the state of an open one: from the live record on, both say the same.
     #[test]
-    fn muting_changes_nothing_but_what_is_said(events in events(), live in 0usize..160) {
+    fn muting_changes_nothing_but_what_is_said(events in events(), live in 0usize..160, kind in kinds()) {
         let live = live.min(events.len());
-        let mut task = Task::new(settings(0), true);
+        let settings = settings_of(kind, 0);
+        let mut task = Task::new(Arc::clone(&settings), true);
         let mut out = Vec::new();
         for (i, event) in events.iter().enumerate() {
             if i == live {
@@ -288,16 +322,16 @@ proptest! {
             feed(&mut task, event, &mut raw);
             settle(&mut task, raw, &mut out);
         }
-        let loud = reference(0, &events);
-        let silent = said(&reference(0, &events[..live]));
+        let loud = reference_of(&settings, &events);
+        let silent = said(&reference_of(&settings, &events[..live]));
         let whole = said(&loud);
         if live < events.len() {
-            prop_assert_eq!(said(&out), (whole.0[silent.0.len()..].to_vec(), whole.1[silent.1.len()..].to_vec()));
+            prop_assert_eq!(said(&out), (whole.0[silent.0.len()..].to_vec(), whole.1[silent.1.len()..].to_vec(), whole.2[silent.2.len()..].to_vec()));
             let letters = |all: &[Output]| all.iter().filter(|o| matches!(o, Output::Rejected { .. })).cloned().collect::<Vec<_>>();
-            let before = letters(&reference(0, &events[..live])).len();
+            let before = letters(&reference_of(&settings, &events[..live])).len();
             prop_assert_eq!(letters(&out), letters(&loud)[before..].to_vec());
         } else {
-            prop_assert_eq!(said(&out), (vec![], vec![]));
+            prop_assert_eq!(said(&out), (vec![], vec![], vec![]));
         }
     }
 }
@@ -326,7 +360,7 @@ fn a_spike_fires_and_resolves() {
         let value = if i == 150 { 30.0 } else { (i as f64 * 0.7).sin() };
         run(&mut task, &sample("cpu", i, value), &mut out);
     }
-    let (rows, alerts) = said(&out);
+    let (rows, alerts, _) = said(&out);
     let states: Vec<_> = alerts
         .iter()
         .filter(|a| a.start.millis() == 150 * INTERVAL)
@@ -421,4 +455,80 @@ fn what_is_not_scored_at_the_end_is_pending_unless_flushed() {
             assert!(said(&out).0.last().unwrap().score.is_some());
         }
     }
+}
+
+/// Nets that take the next value to be the newest one and half the window's rise more, and see what they have seen.
+fn rising(x: &[f32]) -> WindowOutput {
+    let known = &x[..x.len() - 1];
+    let mut y = known.to_vec();
+    y.push(known[known.len() - 1] + (known[known.len() - 1] - known[0]) / 2.0);
+    WindowOutput {
+        reconstruction: y,
+        critic: None,
+    }
+}
+
+#[test]
+fn what_comes_next_is_said_as_a_bucket_closes_and_held_against_limits() {
+    let mut task = Task::new(settings_of(ModelKind::Aer, 1), false);
+    let mut out = Vec::new();
+    // A calm past, then a climb through the upper limit, and back.
+    let climb = [
+        1.0, 2.0, 3.0, 4.0, 5.5, 6.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,
+    ];
+    let values: Vec<f64> = (0..60)
+        .map(|i| (f64::from(i) * 0.9).sin() * 0.1)
+        .chain(climb)
+        .collect();
+    for (i, value) in (0..).zip(&values) {
+        let mut raw = Vec::new();
+        task.feed(Input::Record(&sample("cpu", i, *value)), &mut raw);
+        for output in raw {
+            match output {
+                Output::Due { id, input } => {
+                    assert_eq!(input.len(), WINDOW);
+                    assert_eq!(
+                        input[WINDOW - 1],
+                        input[WINDOW - 2],
+                        "what is to come stands as the newest"
+                    );
+                    task.feed(Input::Scored(vec![(id, Some(rising(&input)))]), &mut out);
+                }
+                other => out.push(other),
+            }
+        }
+    }
+    let (rows, alerts, forecasts) = said(&out);
+    // Known are seven buckets; two stay open by lateness, and the one under way.
+    assert_eq!(forecasts.len(), values.len() - (WINDOW - 2) - 3);
+    let first = &forecasts[0];
+    assert_eq!((first.timestamp.millis(), first.band), (7 * INTERVAL, None));
+    assert_eq!(
+        first.available_at.millis(),
+        9 * INTERVAL,
+        "as the bucket before it closes"
+    );
+    let last = forecasts.last().unwrap();
+    let [low, high] = last.band.unwrap();
+    assert!(low < last.value && last.value < high && last.confidence > 0.5);
+    // At lag 1 the score waits for one more window; the forecast did not.
+    let row = rows.iter().find(|r| r.timestamp == last.timestamp);
+    assert!(row.is_none());
+    let up: Vec<&Alert> = alerts
+        .iter()
+        .filter(|a| a.limit.is_some_and(|l| l.value == 5.0))
+        .collect();
+    let states: Vec<AlertState> = up.iter().map(|a| a.state).collect();
+    assert_eq!(
+        states,
+        [AlertState::Firing, AlertState::Escalated, AlertState::Resolved]
+    );
+    assert_eq!(
+        up[0].severity,
+        types::Severity::Warning,
+        "announced before it happened"
+    );
+    assert!(up[0].value < 5.0 && up[0].limit.unwrap().forecast > Some(5.0));
+    assert_eq!(up[1].value, 5.5);
+    assert!(up[1].available_at.millis() == 67 * INTERVAL && up[0].available_at < up[1].available_at);
 }

@@ -1,12 +1,15 @@
 //! The seam between scoring and whatever runs the nets.
 
 /// What the nets make of one window.
+///
+/// Of nets that predict, the last number of `reconstruction` is the forecast of the bucket after the window, and the first
+/// was predicted, too; see [`crate::manifest::ModelKind`].
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct WindowOutput {
     /// `G(E(x))` in the nets' units, length L.
     pub reconstruction: Vec<f32>,
-    /// `Cx(x)` of the real window.
-    pub critic: f32,
+    /// `Cx(x)` of the real window; `None` where the nets have no critic.
+    pub critic: Option<f32>,
 }
 
 /// Runs encoder, generator and critic over scaled windows.

@@ -17,7 +17,10 @@ pub const MANIFEST_FILE: &str = "manifest.toml";
 pub const FINGERPRINT_FILE: &str = "fingerprint.json";
 
 /// The critic of windows takes 4 samples off a window in each of its four convolutions.
-const SHORTEST_WINDOW: usize = 18;
+const SHORTEST_TADGAN: usize = 18;
+
+/// A value to predict on either side of two to see.
+const SHORTEST_AER: usize = 4;
 
 /// One of the four nets, in the order of [`NET_FILES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +47,8 @@ impl Net {
 #[derive(Clone, Debug)]
 pub struct Bundle {
     manifest: Manifest,
-    nets: [Vec<u8>; 4],
+    /// In the order of [`ModelKind::net_files`].
+    nets: Vec<Vec<u8>>,
     fingerprint: Fingerprint,
     hash: String,
 }
@@ -78,10 +82,10 @@ impl Bundle {
         &self.fingerprint
     }
 
-    /// ONNX bytes of one net.
+    /// ONNX bytes of one net; empty for one that such a bundle does not have, see [`ModelKind::net_files`].
     #[must_use]
     pub fn net(&self, net: Net) -> &[u8] {
-        &self.nets[net as usize]
+        self.nets.get(net as usize).map_or(&[], Vec::as_slice)
     }
 
     /// Hexadecimal SHA-256 over everything that numbers depend on; see [`numeric_hash`].
@@ -99,9 +103,9 @@ impl Bundle {
 
 /// Hexadecimal SHA-256 over what a bundle's numbers depend on, whatever the manifest's wording or layout.
 ///
-/// The hashed text has one line each, in this order: `window L`; `scaler KIND NUMBERS`; `calibration LAG NUMBERS`
-/// for each lag, ascending; `file NAME SHA256` for each of [`NET_FILES`] and then the fingerprint. Numbers are the
-/// 16 hexadecimal digits of their IEEE 754 bits.
+/// The hashed text has one line each, in this order: `model NAME`, unless that is `tadgan`; `window L`;
+/// `scaler KIND NUMBERS`; `calibration LAG NUMBERS` for each lag, ascending; `file NAME SHA256` for each of the model's
+/// net files and then the fingerprint. Numbers are the 16 hexadecimal digits of their IEEE 754 bits.
 #[must_use]
 pub fn numeric_hash(manifest: &Manifest) -> String {
     use fmt::Write as _;
@@ -110,8 +114,12 @@ pub fn numeric_hash(manifest: &Manifest) -> String {
         let words: Vec<String> = numbers.iter().map(|n| format!("{:016x}", n.to_bits())).collect();
         words.join(" ")
     };
-    let mut text = format!("window {}\n", manifest.window);
-    // Writing to a String cannot fail.
+    let mut text = match manifest.model {
+        ModelKind::Tadgan => String::new(),
+        ModelKind::Aer => format!("model {}\n", manifest.model.name()),
+    };
+    // Writing to a String cannot fail, here and below.
+    let _ = writeln!(text, "window {}", manifest.window);
     let _ = match manifest.scaler {
         Scaler::MinMax { min, max } => writeln!(text, "scaler min_max {}", bits(&[min, max])),
         Scaler::Window { gain } => writeln!(text, "scaler window {}", bits(&[gain])),
@@ -120,8 +128,8 @@ pub fn numeric_hash(manifest: &Manifest) -> String {
         let numbers = bits(&[c.error_median, c.error_p99, c.critic_center, c.critic_scale]);
         let _ = writeln!(text, "calibration {} {numbers}", c.lag);
     }
-    for name in NET_FILES.into_iter().chain([FINGERPRINT_FILE]) {
-        let hash = manifest.files.get(name).map_or("", String::as_str);
+    for name in manifest.model.net_files().iter().chain(&[FINGERPRINT_FILE]) {
+        let hash = manifest.files.get(*name).map_or("", String::as_str);
         let _ = writeln!(text, "file {name} {hash}");
     }
     sha256_hex(text.as_bytes())
@@ -177,15 +185,15 @@ impl Problems {
 fn load(dir: &Path, problems: &mut Problems) -> Option<Bundle> {
     let manifest = read_manifest(dir, problems)?;
     check_manifest(&manifest, problems);
-    let nets = NET_FILES.map(|name| read_verified(dir, name, &manifest, problems));
+    let files = manifest.model.net_files().iter();
+    let nets: Vec<Option<Vec<u8>>> = files
+        .map(|name| read_verified(dir, name, &manifest, problems))
+        .collect();
     let fingerprint = read_verified(dir, FINGERPRINT_FILE, &manifest, problems)
         .and_then(|bytes| read_fingerprint(&bytes, &manifest, problems));
     let hash = numeric_hash(&manifest);
-    let [Some(encoder), Some(generator), Some(critic_x), Some(critic_z)] = nets else {
-        return None;
-    };
     Some(Bundle {
-        nets: [encoder, generator, critic_x, critic_z],
+        nets: nets.into_iter().collect::<Option<_>>()?,
         fingerprint: fingerprint?,
         manifest,
         hash,
@@ -287,13 +295,14 @@ fn check_manifest(manifest: &Manifest, problems: &mut Problems) {
             m.name
         ),
     );
-    require(
-        m.window >= SHORTEST_WINDOW && m.window.is_multiple_of(2),
-        format!(
-            "window is {}, must be even and at least {SHORTEST_WINDOW}",
-            m.window
+    let (fits, wanted) = match m.model {
+        ModelKind::Tadgan => (
+            m.window >= SHORTEST_TADGAN && m.window.is_multiple_of(2),
+            format!("even and at least {SHORTEST_TADGAN}"),
         ),
-    );
+        ModelKind::Aer => (m.window >= SHORTEST_AER, format!("at least {SHORTEST_AER}")),
+    };
+    require(fits, format!("window is {}, must be {wanted}", m.window));
     require(
         m.channels == 1,
         format!("channels is {}, this program serves 1", m.channels),
@@ -311,7 +320,7 @@ fn check_manifest(manifest: &Manifest, problems: &mut Problems) {
     );
     check_calibration(m, problems);
     for name in m.files.keys() {
-        let known = NET_FILES.contains(&name.as_str()) || name == FINGERPRINT_FILE;
+        let known = m.model.net_files().contains(&name.as_str()) || name == FINGERPRINT_FILE;
         problems.require(known, MANIFEST_FILE, format_args!("files: unknown file `{name}`"));
     }
 }
@@ -386,7 +395,11 @@ fn read_fingerprint(bytes: &[u8], manifest: &Manifest, problems: &mut Problems) 
                 .iter()
                 .all(|row| row.len() == width && row.iter().all(|n| n.is_finite()))
     };
-    let is_column = |column: &[f32]| column.len() == rows && column.iter().all(|n| n.is_finite());
+    let judged = match manifest.model {
+        ModelKind::Tadgan => rows,
+        ModelKind::Aer => 0,
+    };
+    let is_column = |column: &[f32]| column.len() == judged && column.iter().all(|n| n.is_finite());
     let mut require = |holds, problem: String| problems.require(holds, FINGERPRINT_FILE, problem);
     require(rows > 0, "input is empty".to_owned());
     for (name, matrix, width) in [
@@ -398,7 +411,10 @@ fn read_fingerprint(bytes: &[u8], manifest: &Manifest, problems: &mut Problems) 
         require(is_matrix(matrix, width), wanted);
     }
     for (name, column) in [("critic_x", &f.critic_x), ("critic_z", &f.critic_z)] {
-        require(is_column(column), format!("{name} is not {rows} finite numbers"));
+        require(
+            is_column(column),
+            format!("{name} is not {judged} finite numbers"),
+        );
     }
     require(
         f.tolerance.is_finite() && f.tolerance > 0.0,

@@ -1,4 +1,7 @@
 //! The causal score of one series: each bucket judged once, from what was there at the close of bucket `t + lag`.
+//!
+//! Nets that only reconstruct have seen the bucket they are held against. Nets that predict say before it closes what it
+//! will be: that forecast is kept until the bucket is judged, and its error is a channel of its own.
 
 use std::collections::VecDeque;
 
@@ -6,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use types::{Bucket, DurationMs, Parts, Timestamp};
 
 use crate::companions::{DayEnvelope, SeenRange};
-use crate::manifest::LagCalibration;
+use crate::manifest::{LagCalibration, ModelKind};
 use crate::normalise::{Affine, median};
 use crate::tail::{Tail, TailSpec};
 
@@ -74,14 +77,29 @@ impl ScoreSpec {
 /// What the nets said about the window that ends with a bucket.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowResult<'a> {
+    /// What the nets are, and so what their numbers mean.
+    pub model: ModelKind,
     /// The map the window was scaled with.
     pub affine: Affine,
-    /// Reconstruction in the nets' units, oldest first, length L.
+    /// The nets' answer in their units, oldest first, length L.
     pub reconstruction: &'a [f32],
-    /// The critic's value of the real window.
-    pub critic: f64,
+    /// The critic's value of the real window; `None` where there is no critic.
+    pub critic: Option<f64>,
     /// Share of filled-in buckets in the window, in [0, 1].
     pub filled_share: f64,
+}
+
+/// What the nets say of the bucket after the one that closed last.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Forecast {
+    /// Its value, data units.
+    pub value: f64,
+    /// Distance from [`Self::value`] at which the prediction alone would score 1; `None` while the history is short.
+    pub half_width: Option<f64>,
+    /// Median error of the forecasts so far, data units; `None` before there is one.
+    pub typical_error: Option<f64>,
+    /// How much it is worth, in [0, 1].
+    pub confidence: f64,
 }
 
 /// A bucket with its final verdict.
@@ -98,13 +116,14 @@ pub struct Scored {
 /// The verdict on one bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Verdict {
-    /// Median of the reconstructions that saw the bucket, data units.
+    /// Data units. Of nets that reconstruct: the median of what the windows made of it that saw the bucket. Of nets that
+    /// predict: at lag 0 what was forecast, else the median of that and the first `lag` reconstructions.
     pub expected: f64,
     /// How far from normal, on the score scale.
     pub score: f64,
     /// The score after refractory and rarity rules.
     pub peak: f64,
-    /// Error in data units at which the reconstruction alone would score 1.
+    /// Error in data units at which the prediction alone, or where there was none the reconstruction, would score 1.
     pub threshold: Option<f64>,
     /// In [0, 1].
     pub confidence: f64,
@@ -116,7 +135,10 @@ pub struct Verdict {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SeriesScorer {
     waiting: VecDeque<Waiting>,
+    /// What the next bucket will be, if the window before it said so.
+    forecast: Option<f64>,
     reconstruction: Tail,
+    prediction: Tail,
     critic: Tail,
     envelope: Tail,
     range: SeenRange,
@@ -132,21 +154,26 @@ pub struct SeriesScorer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Waiting {
     bucket: Bucket,
-    expected: Vec<f64>,
+    /// What was forecast before it closed, data units.
+    forecast: Option<f64>,
+    /// What the windows that saw it made of it, data units.
+    seen: Vec<f64>,
     critic: Vec<f64>,
     filled_share: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Errors {
-    reconstruction: f64,
-    critic: f64,
+    reconstruction: Option<f64>,
+    prediction: Option<f64>,
+    critic: Option<f64>,
     envelope: Option<f64>,
 }
 
 impl SeriesScorer {
     /// Takes the next closed bucket of the series with what the nets said of the window that ends with it (`None` when
-    /// there is no such window) and appends every bucket whose verdict is final now.
+    /// there is no such window) and appends every bucket whose verdict is final now. Gives the forecast of the bucket to come
+    /// where the nets predict and there was a window.
     ///
     /// `floor` is [`crate::normalise::noise_floor`] of the series; `restarted` says that the window was started anew
     /// before this bucket, so that earlier buckets will be seen by no later window.
@@ -165,7 +192,7 @@ impl SeriesScorer {
         restarted: bool,
         window: Option<WindowResult<'_>>,
         out: &mut Vec<Scored>,
-    ) {
+    ) -> Option<Forecast> {
         let context = Context {
             spec,
             calibration,
@@ -173,14 +200,18 @@ impl SeriesScorer {
             floor,
             available_at,
         };
+        let mut forecast = self.forecast.take();
         if restarted {
+            // It was of the first bucket of the gap.
+            forecast = None;
             while let Some(waiting) = self.waiting.pop_front() {
                 out.push(self.judge(&context, waiting));
             }
         }
         self.waiting.push_back(Waiting {
             bucket,
-            expected: vec![],
+            forecast,
+            seen: vec![],
             critic: vec![],
             filled_share: 1.0,
         });
@@ -195,6 +226,18 @@ impl SeriesScorer {
             if let Some(waiting) = self.waiting.pop_front() {
                 out.push(self.judge(&context, waiting));
             }
+        }
+        Some(self.ahead(&context, self.forecast?, window?.filled_share))
+    }
+
+    /// The forecast as what it says is worth now.
+    fn ahead(&mut self, context: &Context<'_>, value: f64, filled_share: f64) -> Forecast {
+        let (spec, floor) = (context.spec, context.floor);
+        Forecast {
+            value,
+            half_width: self.prediction.error_at(&spec.tail, floor, spec.warn_decades),
+            typical_error: self.prediction.median(&spec.tail),
+            confidence: confidence(spec, self.prediction.len(), filled_share, 1.0),
         }
     }
 
@@ -226,14 +269,22 @@ impl SeriesScorer {
     }
 
     fn hear(&mut self, window: &WindowResult<'_>) {
-        for (waiting, y) in self
-            .waiting
-            .iter_mut()
-            .rev()
-            .zip(window.reconstruction.iter().rev())
-        {
-            waiting.expected.push(window.affine.unscale(f64::from(*y)));
-            waiting.critic.push(window.critic);
+        let (y, last) = (
+            window.reconstruction,
+            window.reconstruction.len().saturating_sub(1),
+        );
+        let value = |y: &f32| window.affine.unscale(f64::from(*y));
+        let seen = match window.model {
+            ModelKind::Tadgan => y,
+            ModelKind::Aer => {
+                self.forecast = y.last().map(value).filter(|forecast| forecast.is_finite());
+                // The first was predicted from what came after it.
+                y.get(1..last).unwrap_or_default()
+            }
+        };
+        for (waiting, y) in self.waiting.iter_mut().rev().zip(seen.iter().rev()) {
+            waiting.seen.push(value(y));
+            waiting.critic.extend(window.critic);
             waiting.filled_share = waiting.filled_share.min(window.filled_share);
         }
     }
@@ -257,31 +308,35 @@ impl SeriesScorer {
     }
 
     fn verdict(&mut self, context: &Context<'_>, waiting: &Waiting) -> Option<Verdict> {
-        if waiting.expected.is_empty() {
-            return None;
-        }
         let (spec, floor, value) = (context.spec, context.floor, waiting.bucket.value);
-        let expected = median(&waiting.expected);
-        let centre = context.calibration.critic_center;
+        let expected = expected(spec.lag, waiting)?;
+        let distance = |from: f64| (value - from).abs();
+        let calibration = context.calibration;
         let errors = Errors {
-            reconstruction: (value - expected).abs(),
-            critic: (median(&waiting.critic) - centre).abs() / context.calibration.critic_scale,
+            reconstruction: median_of(&waiting.seen).map(distance),
+            prediction: waiting.forecast.map(distance),
+            critic: median_of(&waiting.critic)
+                .map(|c| (c - calibration.critic_center).abs() / calibration.critic_scale),
             envelope: self.day.excess(waiting.bucket.start, context.interval, value),
         };
-        let history = self.reconstruction.len();
-        let reconstruction = self
-            .reconstruction
-            .decades(&spec.tail, floor, errors.reconstruction);
-        let critic = self.critic.decades(&spec.tail, 1e-3, errors.critic);
-        let envelope = errors
-            .envelope
-            .map_or(0.0, |e| self.envelope.decades(&spec.tail, floor, e));
+        let decades = |tail: &mut Tail, floor, error: Option<f64>| {
+            error.map_or(0.0, |error| tail.decades(&spec.tail, floor, error))
+        };
+        let predicts = waiting.forecast.is_some() || !self.prediction.is_empty();
+        let history = match waiting.forecast {
+            Some(_) => self.prediction.len(),
+            None => self.reconstruction.len(),
+        };
+        let reconstruction = decades(&mut self.reconstruction, floor, errors.reconstruction);
+        let prediction = decades(&mut self.prediction, floor, errors.prediction);
+        let critic = decades(&mut self.critic, 1e-3, errors.critic);
+        let envelope = decades(&mut self.envelope, floor, errors.envelope);
         let range = if self.range.is_new(value, spec.range_tolerance) {
             spec.range_bonus
         } else {
             0.0
         };
-        let combined = (reconstruction + range)
+        let combined = (reconstruction.max(prediction) + range)
             .max(spec.envelope_weight * envelope)
             .max(spec.critic_weight * critic);
         let rare = (combined - spec.rarity * (1.0 + self.peaks.as_high_as(combined) as f64).log10()).max(0.0);
@@ -290,19 +345,21 @@ impl SeriesScorer {
         } else {
             0.0
         };
+        let leading = match waiting.forecast {
+            Some(_) => &mut self.prediction,
+            None => &mut self.reconstruction,
+        };
+        let said = waiting.seen.len() + usize::from(waiting.forecast.is_some());
+        let could = spec.lag + 1 + usize::from(predicts);
         let verdict = Verdict {
             expected,
             score: spec.scale(combined),
             peak: spec.scale(peak),
-            threshold: self.reconstruction.error_at(&spec.tail, floor, spec.warn_decades),
-            confidence: confidence(
-                spec,
-                history,
-                waiting.filled_share,
-                waiting.expected.len() as f64 / (spec.lag as f64 + 1.0),
-            ),
+            threshold: leading.error_at(&spec.tail, floor, spec.warn_decades),
+            confidence: confidence(spec, history, waiting.filled_share, said as f64 / could as f64),
             parts: Parts {
                 reconstruction: spec.scale(reconstruction),
+                prediction: predicts.then(|| spec.scale(prediction)),
                 critic: spec.scale(critic),
                 range: spec.scale(range),
                 envelope: spec.scale(envelope),
@@ -322,18 +379,39 @@ impl SeriesScorer {
         self.held.push(errors);
         if combined < spec.warn_decades || self.held.len() > spec.hold {
             for errors in std::mem::take(&mut self.held) {
-                self.reconstruction.push(&spec.tail, errors.reconstruction);
-                self.critic.push(&spec.tail, errors.critic);
-                if let Some(envelope) = errors.envelope {
-                    self.envelope.push(&spec.tail, envelope);
+                for (tail, error) in [
+                    (&mut self.reconstruction, errors.reconstruction),
+                    (&mut self.prediction, errors.prediction),
+                    (&mut self.critic, errors.critic),
+                    (&mut self.envelope, errors.envelope),
+                ] {
+                    if let Some(error) = error {
+                        tail.push(&spec.tail, error);
+                    }
                 }
             }
         }
     }
 }
 
+/// What a bucket should have been, see [`Verdict::expected`]; `None` where no window says anything of it.
+fn expected(lag: usize, waiting: &Waiting) -> Option<f64> {
+    match waiting.forecast {
+        Some(forecast) => {
+            let later = waiting.seen.iter().take(lag).copied();
+            median_of(&std::iter::once(forecast).chain(later).collect::<Vec<_>>())
+        }
+        None => median_of(&waiting.seen),
+    }
+}
+
+fn median_of(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| median(values))
+}
+
 /// Confidence of a score in [0, 1]: `n/(n + half_history) · (1 − 0.6·filled) · seen`, with `n` errors in the reference,
-/// the share of filled-in buckets and the share of the `lag + 1` windows that saw the bucket. Monotone in each.
+/// the share of filled-in buckets and the share of the `lag + 1` windows that saw the bucket (one more where the nets predict: the
+/// window before it). Monotone in each.
 #[must_use]
 pub fn confidence(spec: &ScoreSpec, history: usize, filled_share: f64, seen_share: f64) -> f64 {
     let n = history as f64;
@@ -389,157 +467,4 @@ impl Peaks {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const CALIBRATION: LagCalibration = LagCalibration {
-        lag: 0,
-        error_median: 0.1,
-        error_p99: 0.5,
-        critic_center: 0.0,
-        critic_scale: 1.0,
-    };
-
-    /// Feeds `values` (with nets that always expect 0) and returns every verdict.
-    fn run(spec: &ScoreSpec, scorer: &mut SeriesScorer, first: u64, values: &[f64]) -> Vec<Scored> {
-        let mut out = vec![];
-        for (i, value) in values.iter().enumerate() {
-            let index = first + i as u64;
-            let start = Timestamp::from_millis(index as i64 * 60_000);
-            let bucket = Bucket {
-                start,
-                value: *value,
-                filled: false,
-                index,
-            };
-            let window = WindowResult {
-                affine: Affine {
-                    center: 0.0,
-                    half_range: 1.0,
-                },
-                reconstruction: &[0.0; 100],
-                critic: 0.0,
-                filled_share: 0.0,
-            };
-            scorer.close(
-                spec,
-                &CALIBRATION,
-                60_000,
-                0.01,
-                bucket,
-                start + 60_000,
-                false,
-                Some(window),
-                &mut out,
-            );
-        }
-        out
-    }
-
-    fn noise(n: usize) -> Vec<f64> {
-        (0..n)
-            .map(|i| ((i as f64 * 0.754_877_666).fract() - 0.5) * 2.0)
-            .collect()
-    }
-
-    #[test]
-    fn a_spike_scores_high_once_and_noise_does_not() {
-        let spec = ScoreSpec::default();
-        let mut values = noise(1000);
-        values[900] = 8.0;
-        values[901] = 7.0;
-        let out = run(&spec, &mut SeriesScorer::default(), 0, &values);
-        let verdict = |i: usize| out[i].verdict.unwrap();
-        assert!(verdict(900).peak > 2.0, "{:?}", verdict(900));
-        assert_eq!(verdict(901).peak, 0.0);
-        assert!(verdict(901).score > 2.0);
-        let loud = out.iter().filter(|s| s.verdict.unwrap().peak >= 1.0).count();
-        assert_eq!(loud, 1);
-    }
-
-    #[test]
-    fn a_new_level_becomes_normal() {
-        let spec = ScoreSpec::default();
-        let mut values = noise(3000);
-        for v in &mut values[1000..] {
-            *v += 10.0;
-        }
-        let out = run(&spec, &mut SeriesScorer::default(), 0, &values);
-        assert!(out[1000].verdict.unwrap().score > 2.0);
-        assert!(
-            out[1050].verdict.unwrap().score > 1.0,
-            "an event does not judge itself"
-        );
-        let late: Vec<_> = out[1300..]
-            .iter()
-            .filter(|s| s.verdict.unwrap().score >= 1.0)
-            .collect();
-        assert!(late.is_empty(), "nothing lasts for ever: {:?}", &late[..3]);
-    }
-
-    #[test]
-    fn a_bucket_is_final_at_its_lag() {
-        let spec = ScoreSpec {
-            lag: 4,
-            ..ScoreSpec::default()
-        };
-        let out = run(&spec, &mut SeriesScorer::default(), 0, &noise(10));
-        assert_eq!(out.len(), 6);
-        assert_eq!(out[0].bucket.index, 0);
-        assert_eq!(out[0].available_at, Timestamp::from_millis(5 * 60_000));
-    }
-
-    #[test]
-    fn filled_buckets_are_never_scored() {
-        let mut out = vec![];
-        let bucket = Bucket {
-            start: Timestamp::from_millis(0),
-            value: 1.0,
-            filled: true,
-            index: 0,
-        };
-        let mut scorer = SeriesScorer::default();
-        let spec = ScoreSpec::default();
-        scorer.close(
-            &spec,
-            &CALIBRATION,
-            60_000,
-            0.1,
-            bucket,
-            bucket.start + 60_000,
-            false,
-            None,
-            &mut out,
-        );
-        assert_eq!(out[0].verdict, None);
-    }
-
-    #[test]
-    fn the_scale_is_anchored() {
-        let spec = ScoreSpec::default();
-        assert_eq!([0.0, 3.0, 4.5, 6.0].map(|d| spec.scale(d)), [0.0, 1.0, 2.0, 3.0]);
-    }
-
-    proptest! {
-        #[test]
-        fn restored_scorers_go_on_alike(values in proptest::collection::vec(-5.0..5.0f64, 10..300), cut in 0usize..300, lag in 0usize..5) {
-            let spec = ScoreSpec { lag, refractory: 20, hold: 10, ..ScoreSpec::default() };
-            let cut = cut.min(values.len());
-            let mut whole = SeriesScorer::default();
-            run(&spec, &mut whole, 0, &values[..cut]);
-            let mut resumed: SeriesScorer = postcard::from_bytes(&postcard::to_allocvec(&whole).unwrap()).unwrap();
-            let want = run(&spec, &mut whole, cut as u64, &values[cut..]);
-            let got = run(&spec, &mut resumed, cut as u64, &values[cut..]);
-            prop_assert_eq!(want, got);
-        }
-
-        #[test]
-        fn confidence_is_monotone(a in 0usize..9000, b in 0usize..9000, f in 0.0..1.0f64, g in 0.0..1.0f64, s in 0.0..1.0f64, u in 0.0..1.0f64) {
-            let spec = ScoreSpec::default();
-            prop_assert!(confidence(&spec, a.min(b), f, s) <= confidence(&spec, a.max(b), f, s));
-            prop_assert!(confidence(&spec, a, f.max(g), s) <= confidence(&spec, a, f.min(g), s));
-            prop_assert!(confidence(&spec, a, f, s.min(u)) <= confidence(&spec, a, f, s.max(u)));
-        }
-    }
-}
+mod tests;

@@ -15,10 +15,10 @@ pub struct FingerprintReport {
     pub latent: Difference,
     /// Of `G(E(x))`, absolute.
     pub reconstruction: Difference,
-    /// Of `Cx(x)`, relative to `max(1, |value|)`.
-    pub critic_x: Difference,
-    /// Of `Cz(E(x))`, relative to `max(1, |value|)`.
-    pub critic_z: Difference,
+    /// Of `Cx(x)`, relative to `max(1, |value|)`; `None` where there are no critics.
+    pub critic_x: Option<Difference>,
+    /// Of `Cz(E(x))`, relative to `max(1, |value|)`; `None` where there are no critics.
+    pub critic_z: Option<Difference>,
 }
 
 impl FingerprintReport {
@@ -28,17 +28,23 @@ impl FingerprintReport {
             tolerance: expected.tolerance,
             latent: Difference::default(),
             reconstruction: Difference::default(),
-            critic_x: Difference::default(),
-            critic_z: Difference::default(),
+            critic_x: None,
+            critic_z: None,
         }
     }
 
     /// Whether no difference exceeds the tolerance.
     #[must_use]
     pub fn is_within_tolerance(&self) -> bool {
-        [self.latent, self.reconstruction, self.critic_x, self.critic_z]
-            .iter()
-            .all(|d| d.0 <= self.tolerance)
+        [
+            Some(self.latent),
+            Some(self.reconstruction),
+            self.critic_x,
+            self.critic_z,
+        ]
+        .iter()
+        .flatten()
+        .all(|d| d.0 <= self.tolerance)
     }
 }
 
@@ -46,15 +52,15 @@ impl fmt::Display for FingerprintReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "largest difference over {} windows: latent {:.1e}, reconstruction {:.1e}, critic_x {:.1e}, \
-             critic_z {:.1e} (tolerance {:.1e})",
-            self.windows,
-            self.latent.0,
-            self.reconstruction.0,
-            self.critic_x.0,
-            self.critic_z.0,
-            self.tolerance
-        )
+            "largest difference over {} windows: latent {:.1e}, reconstruction {:.1e}",
+            self.windows, self.latent.0, self.reconstruction.0,
+        )?;
+        for (name, critic) in [("critic_x", self.critic_x), ("critic_z", self.critic_z)] {
+            if let Some(critic) = critic {
+                write!(f, ", {name} {:.1e}", critic.0)?;
+            }
+        }
+        write!(f, " (tolerance {:.1e})", self.tolerance)
     }
 }
 

@@ -99,6 +99,21 @@ impl ModelKind {
         }
     }
 
+    /// Buckets of a window of `window` that are known when the nets run; the rest, at its end, is to be predicted.
+    #[must_use]
+    pub fn known(self, window: usize) -> usize {
+        match self {
+            Self::Tadgan => window,
+            Self::Aer => window.saturating_sub(1),
+        }
+    }
+
+    /// Whether the nets say what comes next.
+    #[must_use]
+    pub fn predicts(self) -> bool {
+        self == Self::Aer
+    }
+
     /// Name as manifests write it.
     #[must_use]
     pub fn name(self) -> &'static str {

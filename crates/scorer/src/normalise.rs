@@ -80,6 +80,18 @@ impl Scaler {
         }
     }
 
+    /// The map for `known` buckets and the nets' input of `length` made of them: where the nets predict, they know less than
+    /// a window ([`crate::manifest::ModelKind::known`]), and the newest value stands in the places of what is to come.
+    #[must_use]
+    pub fn input(&self, known: &[f64], length: usize, floor: f64) -> (Affine, Vec<f32>) {
+        let affine = self.fit(known, floor);
+        let mut input = vec![0.0; known.len()];
+        self.apply(affine, known, &mut input);
+        let newest = input.last().copied().unwrap_or_default();
+        input.resize(length, newest);
+        (affine, input)
+    }
+
     /// Writes the nets' input for `window` into `out` (same length).
     pub fn apply(&self, affine: Affine, window: &[f64], out: &mut [f32]) {
         let clip = matches!(self, Self::Window { .. });

@@ -12,18 +12,20 @@ use ort::value::{DynValue, TensorElementType, TensorRef, ValueType};
 use crate::backend::{Backend, BackendError, WindowOutput};
 use crate::bundle::{Bundle, Net};
 use crate::fingerprint::FingerprintReport;
+use crate::manifest::ModelKind;
 use crate::runtime::{Device, Runtime};
 
 /// Rows of one call. Larger batches are slower on CPUs: the weights of a layer and 8 rows fit the cache.
 pub const DEFAULT_BATCH: usize = 8;
 
-/// Encoder, generator and critic of one bundle, ready to run. One a worker: a run needs `&mut self`.
+/// Encoder, generator and, where there is one, critic of one bundle, ready to run. One a worker: a run needs `&mut self`.
 #[derive(Debug)]
 pub struct OnnxBackend {
     runtime: Runtime,
     encoder: Session,
     generator: Session,
-    critic_x: Session,
+    /// `None` for a bundle without critics.
+    critic_x: Option<Session>,
     /// `[batch, L, 1]`, reused by every call.
     input: Array3<f32>,
     latent: usize,
@@ -62,7 +64,10 @@ impl OnnxBackend {
         let mut backend = Self {
             encoder: session(Net::Encoder)?,
             generator: session(Net::Generator)?,
-            critic_x: session(Net::CriticX)?,
+            critic_x: match manifest.model {
+                ModelKind::Tadgan => Some(session(Net::CriticX)?),
+                ModelKind::Aer => None,
+            },
             runtime: runtime.clone(),
             input: Array3::zeros((batch, manifest.window, manifest.channels)),
             latent: manifest.latent,
@@ -87,7 +92,7 @@ impl OnnxBackend {
         &self.runtime
     }
 
-    /// Runs the fingerprint's windows through all four nets of `bundle` (the one this backend was made from) and
+    /// Runs the fingerprint's windows through every net of `bundle` (the one this backend was made from) and
     /// compares with what they gave where the bundle was made.
     ///
     /// # Errors
@@ -99,14 +104,20 @@ impl OnnxBackend {
         } else {
             Provider::Cuda
         };
-        let mut critic_z = open(Net::CriticZ, provider, bundle, &self.runtime)?;
+        let mut critic_z = match bundle.manifest().model {
+            ModelKind::Tadgan => Some(open(Net::CriticZ, provider, bundle, &self.runtime)?),
+            ModelKind::Aer => None,
+        };
         let mut report = FingerprintReport::new(expected);
         let rows: Vec<&[f32]> = expected.input.iter().map(Vec::as_slice).collect();
         let mut first = 0;
         for chunk in rows.chunks(self.input.dim().0) {
             let (latents, outputs) = self.run_batch(chunk)?;
-            let judged = run_net(&mut critic_z, Net::CriticZ, latents.view())?;
-            let judged = column(&judged, Net::CriticZ, self.input.dim().0)?;
+            let judged = match &mut critic_z {
+                Some(net) => run_net(net, Net::CriticZ, latents.view())
+                    .and_then(|judged| column(&judged, Net::CriticZ, self.input.dim().0))?,
+                None => Vec::new(),
+            };
             let latents = matrix(&latents, Net::Encoder, self.input.dim().0, self.latent)?;
             for (i, output) in outputs.iter().enumerate() {
                 let row = first + i;
@@ -115,12 +126,16 @@ impl OnnxBackend {
                     .compare(latents.row(i).iter(), &expected.latent[row]);
                 let y = output.reconstruction.iter();
                 report.reconstruction.compare(y, &expected.reconstruction[row]);
-                report
-                    .critic_x
-                    .compare_relative(output.critic, expected.critic_x[row]);
-                report
-                    .critic_z
-                    .compare_relative(judged[i], expected.critic_z[row]);
+                for (report, found, expected) in [
+                    (&mut report.critic_x, output.critic, &expected.critic_x),
+                    (&mut report.critic_z, judged.get(i).copied(), &expected.critic_z),
+                ] {
+                    if let Some(found) = found {
+                        report
+                            .get_or_insert_default()
+                            .compare_relative(found, expected[row]);
+                    }
+                }
             }
             first += chunk.len();
         }
@@ -147,13 +162,19 @@ impl OnnxBackend {
         let input = || TensorRef::from_array_view(self.input.view()).map_err(failed);
         let latents = run_net(&mut self.encoder, Net::Encoder, input()?)?;
         let reconstructions = run_net(&mut self.generator, Net::Generator, latents.view())?;
-        let critics = run_net(&mut self.critic_x, Net::CriticX, input()?)?;
+        let critic = match &mut self.critic_x {
+            Some(net) => Some(column(
+                &run_net(net, Net::CriticX, input()?)?,
+                Net::CriticX,
+                batch,
+            )?),
+            None => None,
+        };
         let y = matrix(&reconstructions, Net::Generator, batch, length)?;
-        let critic = column(&critics, Net::CriticX, batch)?;
         let outputs = (0..windows.len())
             .map(|row| WindowOutput {
                 reconstruction: y.row(row).to_vec(),
-                critic: critic[row],
+                critic: critic.as_ref().map(|c| c[row]),
             })
             .collect();
         Ok((latents, outputs))

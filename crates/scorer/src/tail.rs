@@ -97,6 +97,12 @@ impl Tail {
         (fit.k > 0 && above >= 0.0).then(|| fit.error_at(floor, above))
     }
 
+    /// The middle one of the errors that the last fit saw (data units); `None` while there is none.
+    pub fn median(&mut self, spec: &TailSpec) -> Option<f64> {
+        self.fit(spec)?;
+        self.sorted.get(self.sorted.len() / 2).map(|e| f64::from(*e))
+    }
+
     /// Takes one more error into the reference.
     pub fn push(&mut self, spec: &TailSpec, r: f64) {
         if self.errors.len() >= spec.history.max(1)

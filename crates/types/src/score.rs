@@ -9,12 +9,32 @@ use crate::{SeriesKey, Timestamp};
 pub struct Parts {
     /// Reconstruction error against the series' own past.
     pub reconstruction: f64,
+    /// Error of what was forecast before the bucket closed, against the series' own past; `None` where the nets do not
+    /// predict.
+    pub prediction: Option<f64>,
     /// Distance of the critic's value from its centre, against the series' own past.
     pub critic: f64,
     /// How far outside everything seen so far.
     pub range: f64,
     /// How far outside what this time of day has shown.
     pub envelope: f64,
+}
+
+/// What the nets say of a bucket before it closes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// The series.
+    pub series: SeriesKey,
+    /// Start of the bucket that is forecast: the one after the bucket that closed last.
+    pub timestamp: Timestamp,
+    /// Its value, data units.
+    pub value: f64,
+    /// Values around it of which the prediction alone would score below 1; absent while the history is short.
+    pub band: Option<[f64; 2]>,
+    /// How much it is worth, in [0, 1]: grows with the history, falls with the share of filled-in buckets.
+    pub confidence: f64,
+    /// Event time at which it was known.
+    pub available_at: Timestamp,
 }
 
 /// Whether a row can still change.
@@ -36,7 +56,7 @@ pub struct ScoreRow {
     pub series: SeriesKey,
     /// Value of the bucket; absent when it was filled in.
     pub value: Option<f64>,
-    /// What the nets expected, in data units.
+    /// What the nets expected, in data units: a forecast where they predict, else a reconstruction.
     pub expected: Option<f64>,
     /// How far from normal.
     pub score: Option<f64>,

@@ -73,6 +73,7 @@ fn settings(tree: Value, notes: &Notes) -> Settings {
         kafka: sections::kafka(root.section("kafka")),
         alerts: sections::alerts(root.section("alerts")),
         scores_topic: sections::optional_topic(root.section("scores")),
+        forecasts_topic: sections::optional_topic(root.section("forecasts")),
         dead_letter_topic: sections::optional_topic(root.section("dead_letter")),
         zone: sections::files(root.section("files")),
         labels: sections::labels(root.section("labels")),
@@ -98,6 +99,7 @@ fn no_circle(settings: &Settings, root: &Section<'_>) {
     let outputs = [
         ("alerts.topic", Some(&settings.alerts.topic)),
         ("scores.topic", settings.scores_topic.as_ref()),
+        ("forecasts.topic", settings.forecasts_topic.as_ref()),
         ("dead_letter.topic", settings.dead_letter_topic.as_ref()),
     ];
     for (i, (key, topic)) in outputs.iter().enumerate() {

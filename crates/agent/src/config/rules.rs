@@ -1,12 +1,12 @@
 //! `[[rules]]`: what series that match do differently.
 
-use alerting::AlertSpec;
+use alerting::{AlertSpec, LimitSpec};
 use pipeline::Matcher;
 use scorer::causal::ScoreSpec;
 use types::{Aggregate, Kind};
 use windowing::WindowSpec;
 
-use super::reader::{Section, choice, duration, text};
+use super::reader::{Section, choice, duration, number, text};
 use super::sections::{YEAR, alert_keys, boolean_or_false, score_keys, windows_keys};
 use super::settings::{RuleSettings, WindowsSettings};
 
@@ -47,6 +47,7 @@ pub(super) fn rule(
         windows: windows_keys(&mut s, windows),
         score: score_keys(&mut s, score),
         alert: alert_keys(&mut s, alert),
+        limits: limits(&mut s),
     };
     let spec = WindowSpec {
         interval: rule.interval,
@@ -58,6 +59,21 @@ pub(super) fn rule(
     }
     s.finish();
     rule
+}
+
+/// A rule's own: no limit fits every series.
+fn limits(s: &mut Section<'_>) -> LimitSpec {
+    let mut limit = |key| s.get(key, number(f64::NEG_INFINITY..=f64::INFINITY));
+    let spec = LimitSpec {
+        above: limit("limit_above"),
+        below: limit("limit_below"),
+    };
+    if let (Some(above), Some(below)) = (spec.above, spec.below)
+        && below >= above
+    {
+        s.note("limit_below", format!("must be less than limit_above ({above})"));
+    }
+    spec
 }
 
 fn matcher(s: &mut Section<'_>) -> Matcher {

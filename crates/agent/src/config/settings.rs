@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use alerting::AlertSpec;
+use alerting::{AlertSpec, LimitSpec};
 use ingest::decode::{Format, LabelRules};
 use jiff::tz::TimeZone;
 use pipeline::Matcher;
@@ -21,6 +21,8 @@ pub struct Settings {
     pub alerts: AlertsSettings,
     /// `[scores]`: topic that gets one record a bucket.
     pub scores_topic: Option<String>,
+    /// `[forecasts]`: topic that gets what is expected of each next bucket.
+    pub forecasts_topic: Option<String>,
     /// `[dead_letter]`: topic that gets what could not be used.
     pub dead_letter_topic: Option<String>,
     /// `[files]`: zone of times without one.
@@ -159,6 +161,8 @@ pub struct RuleSettings {
     pub score: ScoreSpec,
     /// Alerts.
     pub alert: AlertSpec,
+    /// Limits.
+    pub limits: LimitSpec,
 }
 
 /// `[model]`.

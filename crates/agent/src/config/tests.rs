@@ -56,8 +56,10 @@ fn the_commented_settings_are_right() {
     assert_eq!(settings.scores_topic.as_deref(), Some("scores"));
     assert_eq!(settings.dead_letter_topic.as_deref(), Some("dead-letters"));
     assert_eq!(settings.kafka.transactional_id.as_deref(), Some("agent-1"));
-    assert_eq!(settings.rules.len(), 1);
+    assert_eq!(settings.forecasts_topic.as_deref(), Some("forecasts"));
+    assert_eq!(settings.rules.len(), 2);
     assert_eq!(settings.rules[0].kind, Kind::Counter);
+    assert_eq!(settings.rules[1].limits.above, Some(90.0));
     assert_eq!(
         settings.rules[0].matcher.labels,
         [("job".to_owned(), "api-*".to_owned())]

@@ -149,9 +149,14 @@ impl Sink for Heard {
     fn take(&mut self, output: Output) -> Result<(), Failure> {
         match output {
             Output::Row(row) => self.row(row),
-            Output::Alert(alert) => self.alert(alert),
-            Output::Due { .. } | Output::Occurred(_) | Output::Processed { .. } | Output::Rejected { .. } => {
-            }
+            // A limit that is crossed is no anomaly found.
+            Output::Alert(alert) if alert.limit.is_none() => self.alert(alert),
+            Output::Alert(_)
+            | Output::Forecast(_)
+            | Output::Due { .. }
+            | Output::Occurred(_)
+            | Output::Processed { .. }
+            | Output::Rejected { .. } => {}
         }
         Ok(())
     }

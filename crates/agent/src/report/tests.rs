@@ -58,6 +58,7 @@ fn alert(id: &str, state: AlertState, start: usize, end: usize, score: f64) -> A
             reconstruction: score,
             ..Parts::default()
         },
+        limit: None,
         bundle: "general@0123456789ab".to_owned(),
         schema_version: Alert::SCHEMA_VERSION,
     }

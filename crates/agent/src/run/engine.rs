@@ -466,7 +466,7 @@ impl Engine {
             Output::Rejected { offset, rejected } => {
                 tracing::debug!(offset, reason = rejected.reason.name(), detail = %rejected.detail, "rejected");
             }
-            Output::Due { .. } | Output::Processed { .. } => {}
+            Output::Forecast(_) | Output::Due { .. } | Output::Processed { .. } => {}
         }
     }
 }

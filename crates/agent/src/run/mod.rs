@@ -78,6 +78,7 @@ pub(crate) fn serve(
     stop: Arc<AtomicBool>,
 ) -> Result<(), Failure> {
     let serving = model::load(&settings.serving(&options.serving))?;
+    settings.check_model(&serving.model())?;
     serve_loaded(serving, options, settings, edge, stop)
 }
 
@@ -138,6 +139,7 @@ pub(crate) fn serve_loaded(
         alerts_topic: settings.all().alerts.topic.clone(),
         source: settings.all().alerts.source.clone(),
         scores_topic: settings.all().scores_topic.clone(),
+        forecasts_topic: settings.all().forecasts_topic.clone(),
         dead_letter_topic: settings.all().dead_letter_topic.clone(),
     };
     let model = serving.model();

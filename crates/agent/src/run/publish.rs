@@ -18,6 +18,7 @@ pub(crate) struct Publisher {
     pub(crate) alerts_topic: String,
     pub(crate) source: String,
     pub(crate) scores_topic: Option<String>,
+    pub(crate) forecasts_topic: Option<String>,
     pub(crate) dead_letter_topic: Option<String>,
 }
 
@@ -28,6 +29,8 @@ pub(crate) struct Sent {
     pub(crate) alerts: u64,
     /// Rows on the scores topic.
     pub(crate) rows: u64,
+    /// Forecasts on their topic.
+    pub(crate) forecasts: u64,
     /// Dead letters.
     pub(crate) dead_letters: u64,
 }
@@ -66,6 +69,14 @@ impl Publisher {
                     let payload = rows::to_json(row);
                     self.send(topic, row.series.as_str(), payload.as_bytes(), &[], timeout)?;
                     sent.rows += 1;
+                }
+                Output::Forecast(forecast) => {
+                    let Some(topic) = &self.forecasts_topic else {
+                        continue;
+                    };
+                    let payload = rows::forecast_to_json(forecast);
+                    self.send(topic, forecast.series.as_str(), payload.as_bytes(), &[], timeout)?;
+                    sent.forecasts += 1;
                 }
                 Output::Rejected { offset, rejected } => {
                     let Some(topic) = &self.dead_letter_topic else {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use alerting::{Observation, Origin};
+use alerting::{Observation, Origin, Outlook, Reading};
 use scorer::WindowOutput;
-use scorer::causal::{Scored, WindowResult};
+use scorer::causal::{Forecast, Scored, WindowResult};
 use types::{Alert, DurationMs, Occurrence, RowStatus, ScoreRow, SeriesKey};
 use windowing::Closed;
 
@@ -68,9 +68,9 @@ impl Task {
                 Queued::Evict { series, available_at } => {
                     let mut alerts = Vec::new();
                     if let Some(mut verdicts) = self.state.verdicts.remove(&series) {
-                        verdicts
-                            .machine
-                            .end(&origin(&self.settings, &series), available_at, &mut alerts);
+                        let origin = origin(&self.settings, &series);
+                        verdicts.machine.end(&origin, available_at, &mut alerts);
+                        verdicts.limits.end(&origin, available_at, &mut alerts);
                     }
                     self.emit_alerts(alerts, out);
                 }
@@ -94,15 +94,16 @@ impl Task {
         let spec = &settings.settings(verdicts.rule).score;
         let result = window.as_ref().and_then(|due| match &due.answer {
             Answer::Given(output) => Some(WindowResult {
+                model: settings.model.kind,
                 affine: due.affine,
                 reconstruction: &output.reconstruction,
-                critic: f64::from(output.critic),
+                critic: output.critic.map(f64::from),
                 filled_share: due.filled_share,
             }),
             Answer::Awaited | Answer::Failed => None,
         });
         let mut scored = Vec::new();
-        verdicts.scorer.close(
+        let forecast = verdicts.scorer.close(
             spec,
             &settings.model.calibration(spec.lag),
             interval,
@@ -114,6 +115,52 @@ impl Task {
             &mut scored,
         );
         self.emit(series, interval, scored, out);
+        self.look_ahead(series, closed, interval, forecast, out);
+    }
+
+    /// Says what comes next, and holds it and what has come against the limits of the series. Neither waits for the lag.
+    fn look_ahead(
+        &mut self,
+        series: &SeriesKey,
+        closed: &Closed,
+        interval: DurationMs,
+        forecast: Option<Forecast>,
+        out: &mut Vec<Output>,
+    ) {
+        let settings = Arc::clone(&self.settings);
+        let verdicts = verdicts_of(&settings, &mut self.state.verdicts, series);
+        let own = settings.settings(verdicts.rule);
+        if own.limits.is_set() {
+            let seen = Reading {
+                start: closed.bucket.start,
+                interval,
+                available_at: closed.available_at,
+                value: (!closed.bucket.filled).then_some(closed.bucket.value),
+                next: forecast.map(|next| Outlook {
+                    value: next.value,
+                    typical_error: next.typical_error,
+                    confidence: next.confidence,
+                }),
+            };
+            let mut alerts = Vec::new();
+            let origin = origin(&settings, series);
+            verdicts
+                .limits
+                .observe(&own.limits, &own.alert, &origin, &seen, &mut alerts);
+            self.emit_alerts(alerts, out);
+        }
+        if let Some(forecast) = forecast.filter(|_| !self.state.muted) {
+            out.push(Output::Forecast(types::Forecast {
+                series: series.clone(),
+                timestamp: closed.bucket.start + interval,
+                value: forecast.value,
+                band: forecast
+                    .half_width
+                    .map(|half| [forecast.value - half, forecast.value + half]),
+                confidence: forecast.confidence,
+                available_at: closed.available_at,
+            }));
+        }
     }
 
     fn emit(&mut self, series: &SeriesKey, interval: DurationMs, scored: Vec<Scored>, out: &mut Vec<Output>) {

@@ -210,9 +210,8 @@ impl Task {
                     return None;
                 }
                 let values: Vec<f64> = window.values().collect();
-                let affine = settings.model.scaler.fit(&values, floor);
-                let mut input = vec![0.0; values.len()];
-                settings.model.scaler.apply(affine, &values, &mut input);
+                let model = &settings.model;
+                let (affine, input) = model.scaler.input(&values, model.window, floor);
                 let id = state.next_due;
                 state.next_due += 1;
                 out.push(Output::Due {

@@ -9,12 +9,14 @@ mod intake;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use alerting::AlertMachine;
+use alerting::{AlertMachine, LimitMachine};
 use scorer::WindowOutput;
 use scorer::causal::SeriesScorer;
 use scorer::normalise::{Affine, FloorEstimate};
 use serde::{Deserialize, Serialize};
-use types::{Alert, Control, DurationMs, Occurrence, Record, Rejected, ScoreRow, SeriesKey, Timestamp};
+use types::{
+    Alert, Control, DurationMs, Forecast, Occurrence, Record, Rejected, ScoreRow, SeriesKey, Timestamp,
+};
 use windowing::{Closed, SeriesWindow};
 
 use crate::settings::TaskSettings;
@@ -49,6 +51,8 @@ pub enum Output {
     Alert(Alert),
     /// A bucket's final row.
     Row(ScoreRow),
+    /// What the next bucket of a series will be, said as one closes.
+    Forecast(Forecast),
     /// A part of a record that was not used.
     Rejected {
         /// The record's offset.
@@ -121,6 +125,7 @@ struct Verdicts {
     rule: Option<usize>,
     scorer: SeriesScorer,
     machine: AlertMachine,
+    limits: LimitMachine,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -165,7 +170,7 @@ enum Answer {
 }
 
 impl Task {
-    /// A task that has seen nothing. While `muted` it learns but emits neither alerts nor rows, until a control record
+    /// A task that has seen nothing. While `muted` it learns but emits no alerts, rows or forecasts, until a control record
     /// [`types::ControlKind::Live`] takes effect.
     #[must_use]
     pub fn new(settings: Arc<TaskSettings>, muted: bool) -> Self {
@@ -220,8 +225,8 @@ impl Task {
         self.state
             .verdicts
             .values()
-            .filter(|v| v.machine.open_id().is_some())
-            .count()
+            .map(|v| usize::from(v.machine.open_id().is_some()) + v.limits.open())
+            .sum()
     }
 
     /// Latest event time of any sample; the task's own notion of now.

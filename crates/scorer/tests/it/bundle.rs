@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use scorer::bundle::{Bundle, Net, numeric_hash};
-use scorer::manifest::{Fingerprint, Manifest};
+use scorer::bundle::{Bundle, FINGERPRINT_FILE, Net, numeric_hash, sha256_hex};
+use scorer::manifest::{Fingerprint, Manifest, ModelKind};
 use scorer::normalise::Scaler;
 
 use crate::support::nets::{Sizes, random_weights};
@@ -59,6 +59,7 @@ fn the_hash_covers_what_numbers_depend_on() {
         numeric_hash(&other) != base
     };
     assert!(changed(|m| m.window = 22));
+    assert!(changed(|m| m.model = ModelKind::Aer));
     assert!(changed(|m| m.scaler = Scaler::MinMax { min: -1.0, max: 1.5 }));
     assert!(changed(|m| m.scaler = Scaler::Window { gain: 1.0 }));
     assert!(changed(|m| m.calibration[0].critic_scale = 2.0));
@@ -70,6 +71,52 @@ fn the_hash_covers_what_numbers_depend_on() {
     ));
     assert!(!changed(|m| m.name = "other".to_owned()));
     assert!(!changed(|m| m.training.command = "other".to_owned()));
+}
+
+/// Two nets of any making, as a bundle that predicts would hold them.
+fn valid_aer(dir: &Path) -> Manifest {
+    let mut manifest = valid(dir);
+    manifest.model = ModelKind::Aer;
+    let fingerprint = Fingerprint {
+        input: vec![vec![0.5; 20]],
+        latent: vec![vec![0.0; 2]],
+        reconstruction: vec![vec![0.0; 20]],
+        critic_x: vec![],
+        critic_z: vec![],
+        tolerance: 1e-5,
+    };
+    let bytes = serde_json::to_vec(&fingerprint).unwrap();
+    fs::write(dir.join(FINGERPRINT_FILE), &bytes).unwrap();
+    manifest
+        .files
+        .insert(FINGERPRINT_FILE.to_owned(), sha256_hex(&bytes));
+    for critic in ["critic_x.onnx", "critic_z.onnx"] {
+        fs::remove_file(dir.join(critic)).unwrap();
+        manifest.files.remove(critic);
+    }
+    write_manifest(dir, &manifest);
+    manifest
+}
+
+#[test]
+fn a_bundle_that_predicts_has_no_critics() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut manifest = valid_aer(dir.path());
+    let bundle = Bundle::load(dir.path()).unwrap();
+    assert!(bundle.manifest().model.predicts());
+    assert!(bundle.net(Net::CriticX).is_empty() && !bundle.net(Net::Generator).is_empty());
+    assert_eq!(bundle.hash(), numeric_hash(&manifest));
+    // It needs no even window, only what lies between two values to predict.
+    manifest.files.insert("critic_x.onnx".to_owned(), "0".to_owned());
+    manifest.window = 3;
+    write_manifest(dir.path(), &manifest);
+    let found = problems(dir.path());
+    for problem in ["unknown file `critic_x.onnx`", "window is 3, must be at least 4"] {
+        assert!(
+            found.iter().any(|p| p.contains(problem)),
+            "{problem} in {found:?}"
+        );
+    }
 }
 
 #[test]

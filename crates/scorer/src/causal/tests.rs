@@ -1,0 +1,312 @@
+//! Short series by hand, and what must hold for any.
+
+use super::*;
+use proptest::prelude::*;
+
+const CALIBRATION: LagCalibration = LagCalibration {
+    lag: 0,
+    error_median: 0.1,
+    error_p99: 0.5,
+    critic_center: 0.0,
+    critic_scale: 1.0,
+};
+
+const MAP: Affine = Affine {
+    center: 0.0,
+    half_range: 1.0,
+};
+
+/// Feeds `values` (with nets that always expect 0) and returns every verdict.
+fn run(spec: &ScoreSpec, scorer: &mut SeriesScorer, first: u64, values: &[f64]) -> Vec<Scored> {
+    let window = WindowResult {
+        model: ModelKind::Tadgan,
+        affine: MAP,
+        reconstruction: &[0.0; 100],
+        critic: Some(0.0),
+        filled_share: 0.0,
+    };
+    let mut out = vec![];
+    for (index, value) in (first..).zip(values) {
+        close(spec, scorer, index, *value, false, Some(window), &mut out);
+    }
+    out
+}
+
+/// The same with nets that take each next value to be half of the last one, and see what they have seen as it was.
+fn run_predicting(
+    spec: &ScoreSpec,
+    scorer: &mut SeriesScorer,
+    first: u64,
+    values: &[f64],
+) -> Vec<(Scored, Forecast)> {
+    let mut out = vec![];
+    for (index, value) in (first..).zip(values) {
+        let mut scored = vec![];
+        let y = [9.0, *value as f32, *value as f32 / 2.0];
+        let forecast = close(
+            spec,
+            scorer,
+            index,
+            *value,
+            false,
+            Some(predicting(&y)),
+            &mut scored,
+        );
+        out.extend(scored.into_iter().map(|s| (s, forecast.unwrap())));
+    }
+    out
+}
+
+fn predicting(y: &[f32]) -> WindowResult<'_> {
+    WindowResult {
+        model: ModelKind::Aer,
+        affine: MAP,
+        reconstruction: y,
+        critic: None,
+        filled_share: 0.0,
+    }
+}
+
+fn close(
+    spec: &ScoreSpec,
+    scorer: &mut SeriesScorer,
+    index: u64,
+    value: f64,
+    restarted: bool,
+    window: Option<WindowResult<'_>>,
+    out: &mut Vec<Scored>,
+) -> Option<Forecast> {
+    let start = Timestamp::from_millis(index as i64 * 60_000);
+    let bucket = Bucket {
+        start,
+        value,
+        filled: false,
+        index,
+    };
+    scorer.close(
+        spec,
+        &CALIBRATION,
+        60_000,
+        0.01,
+        bucket,
+        start + 60_000,
+        restarted,
+        window,
+        out,
+    )
+}
+
+fn noise(n: usize) -> Vec<f64> {
+    (0..n)
+        .map(|i| ((i as f64 * 0.754_877_666).fract() - 0.5) * 2.0)
+        .collect()
+}
+
+#[test]
+fn a_spike_scores_high_once_and_noise_does_not() {
+    let spec = ScoreSpec::default();
+    let mut values = noise(1000);
+    values[900] = 8.0;
+    values[901] = 7.0;
+    let out = run(&spec, &mut SeriesScorer::default(), 0, &values);
+    let verdict = |i: usize| out[i].verdict.unwrap();
+    assert!(verdict(900).peak > 2.0, "{:?}", verdict(900));
+    assert_eq!(verdict(901).peak, 0.0);
+    assert!(verdict(901).score > 2.0);
+    let loud = out.iter().filter(|s| s.verdict.unwrap().peak >= 1.0).count();
+    assert_eq!(loud, 1);
+}
+
+#[test]
+fn a_new_level_becomes_normal() {
+    let spec = ScoreSpec::default();
+    let mut values = noise(3000);
+    for v in &mut values[1000..] {
+        *v += 10.0;
+    }
+    let out = run(&spec, &mut SeriesScorer::default(), 0, &values);
+    assert!(out[1000].verdict.unwrap().score > 2.0);
+    assert!(
+        out[1050].verdict.unwrap().score > 1.0,
+        "an event does not judge itself"
+    );
+    let late: Vec<_> = out[1300..]
+        .iter()
+        .filter(|s| s.verdict.unwrap().score >= 1.0)
+        .collect();
+    assert!(late.is_empty(), "nothing lasts for ever: {:?}", &late[..3]);
+}
+
+#[test]
+fn a_bucket_is_final_at_its_lag() {
+    let spec = ScoreSpec {
+        lag: 4,
+        ..ScoreSpec::default()
+    };
+    let out = run(&spec, &mut SeriesScorer::default(), 0, &noise(10));
+    assert_eq!(out.len(), 6);
+    assert_eq!(out[0].bucket.index, 0);
+    assert_eq!(out[0].available_at, Timestamp::from_millis(5 * 60_000));
+}
+
+#[test]
+fn filled_buckets_are_never_scored() {
+    let mut out = vec![];
+    let bucket = Bucket {
+        start: Timestamp::from_millis(0),
+        value: 1.0,
+        filled: true,
+        index: 0,
+    };
+    let mut scorer = SeriesScorer::default();
+    let spec = ScoreSpec::default();
+    scorer.close(
+        &spec,
+        &CALIBRATION,
+        60_000,
+        0.1,
+        bucket,
+        bucket.start + 60_000,
+        false,
+        None,
+        &mut out,
+    );
+    assert_eq!(out[0].verdict, None);
+}
+
+#[test]
+fn a_forecast_is_held_against_the_bucket_it_was_of() {
+    let spec = ScoreSpec::default();
+    let mut values = noise(1000);
+    values[900] = 8.0;
+    let out = run_predicting(&spec, &mut SeriesScorer::default(), 0, &values);
+    for (i, pair) in out.windows(2).enumerate() {
+        let (forecast, verdict) = (pair[0].1, pair[1].0.verdict.unwrap());
+        assert_eq!(verdict.expected, forecast.value, "bucket {i}");
+        assert_eq!(
+            verdict.threshold, forecast.half_width,
+            "bucket {i} is judged by the band that was promised"
+        );
+    }
+    let spike = out[900].0.verdict.unwrap();
+    assert!(
+        spike.peak > 2.0 && spike.parts.prediction.unwrap() > 2.0,
+        "{spike:?}"
+    );
+    assert_eq!(
+        spike.parts.reconstruction, 0.0,
+        "these nets make of it what it was"
+    );
+    assert_eq!(spike.parts.critic, 0.0);
+    let ahead = out[999].1;
+    let typical = ahead.typical_error.unwrap();
+    assert!((0.3..0.7).contains(&typical), "{typical}");
+    assert!(ahead.half_width.unwrap() > typical && ahead.confidence > 0.7);
+    assert_eq!(out[0].1.half_width, None);
+}
+
+#[test]
+fn without_a_forecast_the_reconstruction_speaks() {
+    let spec = ScoreSpec::default();
+    let (mut scorer, mut out) = (SeriesScorer::default(), vec![]);
+    run_predicting(&spec, &mut scorer, 0, &noise(400));
+    let y = [9.0, 0.25, 5.0];
+    // A gap: what was forecast was its first bucket.
+    close(&spec, &mut scorer, 400, 0.5, true, None, &mut out);
+    assert_eq!(out[0].verdict, None);
+    close(
+        &spec,
+        &mut scorer,
+        401,
+        0.5,
+        false,
+        Some(predicting(&y)),
+        &mut out,
+    );
+    let first = out[1].verdict.unwrap();
+    assert_eq!((first.expected, first.parts.prediction), (0.25, Some(0.0)));
+    // The nets fail for a bucket that was forecast, and so do not forecast the one after.
+    let none = close(&spec, &mut scorer, 402, 0.5, false, None, &mut out);
+    let second = out[2].verdict.unwrap();
+    assert_eq!(
+        (none, second.expected, second.parts.reconstruction),
+        (None, 5.0, 0.0)
+    );
+    assert!(
+        second.confidence < first.confidence,
+        "no window saw it: {second:?}"
+    );
+    close(&spec, &mut scorer, 403, 0.5, false, None, &mut out);
+    assert_eq!(out[3].verdict, None);
+}
+
+#[test]
+fn later_windows_join_the_forecast_at_larger_lags() {
+    let spec = ScoreSpec {
+        lag: 2,
+        ..ScoreSpec::default()
+    };
+    let (mut scorer, mut out) = (SeriesScorer::default(), vec![]);
+    for (index, y) in [
+        [0.0, 0.0, 0.0, 3.0],
+        [0.0, 0.0, 1.0, 0.0],
+        [0.0, 2.0, 0.0, 0.0],
+        [7.0, 0.0, 0.0, 0.0],
+    ]
+    .iter()
+    .enumerate()
+    {
+        close(
+            &spec,
+            &mut scorer,
+            index as u64,
+            0.0,
+            false,
+            Some(predicting(y)),
+            &mut out,
+        );
+    }
+    // Of bucket 1: the forecast 3, then what the windows that end with it and with the next made of it; the third saw it
+    // in the place that was itself predicted.
+    assert_eq!(out[1].verdict.unwrap().expected, 2.0);
+}
+
+#[test]
+fn the_scale_is_anchored() {
+    let spec = ScoreSpec::default();
+    assert_eq!([0.0, 3.0, 4.5, 6.0].map(|d| spec.scale(d)), [0.0, 1.0, 2.0, 3.0]);
+}
+
+proptest! {
+    #[test]
+    fn restored_scorers_go_on_alike(values in proptest::collection::vec(-5.0..5.0f64, 10..300), cut in 0usize..300, lag in 0usize..5) {
+        let spec = ScoreSpec { lag, refractory: 20, hold: 10, ..ScoreSpec::default() };
+        let cut = cut.min(values.len());
+        let mut whole = SeriesScorer::default();
+        run(&spec, &mut whole, 0, &values[..cut]);
+        let mut resumed: SeriesScorer = postcard::from_bytes(&postcard::to_allocvec(&whole).unwrap()).unwrap();
+        let want = run(&spec, &mut whole, cut as u64, &values[cut..]);
+        let got = run(&spec, &mut resumed, cut as u64, &values[cut..]);
+        prop_assert_eq!(want, got);
+    }
+
+    #[test]
+    fn restored_predictions_go_on_alike(values in proptest::collection::vec(-5.0..5.0f64, 10..200), cut in 0usize..200, lag in 0usize..3) {
+        let spec = ScoreSpec { lag, refractory: 20, hold: 10, ..ScoreSpec::default() };
+        let cut = cut.min(values.len());
+        let mut whole = SeriesScorer::default();
+        run_predicting(&spec, &mut whole, 0, &values[..cut]);
+        let mut resumed: SeriesScorer = postcard::from_bytes(&postcard::to_allocvec(&whole).unwrap()).unwrap();
+        let want = run_predicting(&spec, &mut whole, cut as u64, &values[cut..]);
+        let got = run_predicting(&spec, &mut resumed, cut as u64, &values[cut..]);
+        prop_assert_eq!(want, got);
+    }
+
+    #[test]
+    fn confidence_is_monotone(a in 0usize..9000, b in 0usize..9000, f in 0.0..1.0f64, g in 0.0..1.0f64, s in 0.0..1.0f64, u in 0.0..1.0f64) {
+        let spec = ScoreSpec::default();
+        prop_assert!(confidence(&spec, a.min(b), f, s) <= confidence(&spec, a.max(b), f, s));
+        prop_assert!(confidence(&spec, a, f.max(g), s) <= confidence(&spec, a, f.min(g), s));
+        prop_assert!(confidence(&spec, a, f, s.min(u)) <= confidence(&spec, a, f, s.max(u)));
+    }
+}
