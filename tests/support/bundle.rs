@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use training::data::{DataOptions, Dataset};
 use training::nets::Sizes;
+use training::recipe::Recipe;
 use training::train::{self, Job, Length, ScalerChoice};
 use training::trainer::Settings;
 
@@ -23,22 +24,17 @@ pub(crate) fn write(dir: &Path) -> PathBuf {
         critic_z_units: 4,
     };
     let job = Job {
-        name: "tiny".to_owned(),
-        out: dir.join("bundle"),
-        run: dir.join("run"),
         command: "train tadgan".to_owned(),
-        architecture: "tiny".to_owned(),
-        sizes,
         settings: Settings {
             seed: 3,
             average: 0.5,
             ..Settings::default()
         },
         length: Length::Steps(4),
-        checkpoint_every: 4,
         scaler: ScalerChoice::Window,
         any_interval: true,
-        resume: false,
+        accept_poor: true,
+        ..Job::new("tiny", &dir.join("bundle"), "tiny", sizes, &Recipe::PAPER)
     };
     let data = Dataset::synthetic(1, 4, 200, &DataOptions::new(WINDOW)).unwrap();
     train::run(&job, &data, |_| {}).unwrap();

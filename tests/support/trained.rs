@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use training::data::{DataOptions, Dataset, Inputs};
 use training::nets::Sizes;
+use training::recipe::Recipe;
 use training::train::{self, Job, Length, ScalerChoice};
 use training::trainer::Settings;
 
@@ -29,22 +30,18 @@ fn train(work: &Path) -> PathBuf {
     let data = work.join("waves.csv");
     fs::write(&data, waves()).unwrap();
     let data = Dataset::from_files(&Inputs::files(&[data]), &DataOptions::new(100), |_| {}).unwrap();
-    let job = Job {
-        name: "waves".to_owned(),
-        out: work.join("bundle"),
-        run: work.join("run"),
-        command: "made by the tests".to_owned(),
-        architecture: "tiny".to_owned(),
-        sizes: Sizes {
-            window: 100,
-            latent: 6,
-            body: training::nets::Body::Recurrent {
-                encoder_units: 6,
-                generator_units: 8,
-            },
-            critic_filters: 4,
-            critic_z_units: 6,
+    let sizes = Sizes {
+        window: 100,
+        latent: 6,
+        body: training::nets::Body::Recurrent {
+            encoder_units: 6,
+            generator_units: 8,
         },
+        critic_filters: 4,
+        critic_z_units: 6,
+    };
+    let job = Job {
+        command: "made by the tests".to_owned(),
         settings: Settings {
             seed: 5,
             learning_rate: 5e-3,
@@ -55,10 +52,9 @@ fn train(work: &Path) -> PathBuf {
             ..Settings::default()
         },
         length: Length::Steps(STEPS),
-        checkpoint_every: STEPS,
         scaler: ScalerChoice::Window,
         any_interval: true,
-        resume: false,
+        ..Job::new("waves", &work.join("bundle"), "tiny", sizes, &Recipe::PAPER)
     };
     train::run(&job, &data, |_| {}).unwrap();
     job.out

@@ -144,8 +144,18 @@ pub struct TrainingRecord {
     pub command: String,
     /// The one seed.
     pub seed: u64,
-    /// Generator updates done.
+    /// Generator updates that the weights had.
     pub generator_steps: usize,
+    /// Mean squared reconstruction error on windows that took no gradient step, the nets' units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_error: Option<f64>,
+    /// Diversity of what the generator draws from the prior, that of the training windows being 1; see
+    /// `training::judge`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diversity: Option<f64>,
+    /// Hash of the bundle whose nets training started from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_start: Option<String>,
     /// SHA-256 of each training file by name.
     pub data: BTreeMap<String, String>,
 }

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use scorer::bundle::{FINGERPRINT_FILE, MANIFEST_FILE, sha256_hex};
 use scorer::manifest::{
-    FORMAT_VERSION, Fingerprint, IntervalSpec, LagCalibration, Manifest, ModelKind, NET_FILES, TrainingRecord,
+    FORMAT_VERSION, Fingerprint, IntervalSpec, LagCalibration, Manifest, ModelKind, TrainingRecord,
 };
 use scorer::normalise::Scaler;
 
 use crate::calibrate::infer;
 use crate::export;
+use crate::files::{WriteError, write_synced, writing};
 use crate::nets::{Nets, Weights};
 
 /// Windows in a fingerprint.
@@ -43,51 +44,84 @@ pub struct Contents<'a> {
 }
 
 /// Writes the bundle to `dir`: into a new directory beside it first, which then takes its place, so that there is
-/// never half a bundle. A bundle that was there is replaced; anything else is left alone and is an error.
+/// never half a bundle and never none where one was. A bundle that was there is replaced; anything else is left alone
+/// and is an error.
 ///
 /// # Errors
 /// When something cannot be written, or `dir` holds something that is no bundle.
-pub fn write(dir: &Path, contents: Contents<'_>) -> io::Result<Manifest> {
+pub fn write(dir: &Path, contents: Contents<'_>) -> Result<Manifest, WriteError> {
     check_target(dir)?;
-    let (manifest, files) = assemble(contents)?;
+    let (manifest, files) = assemble(contents).map_err(writing(dir))?;
     let staging = sibling(dir, "new");
-    remove(&staging)?;
-    fs::create_dir_all(&staging)?;
-    for (name, bytes) in &files {
-        let mut file = File::create(staging.join(name))?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-    }
-    File::open(&staging)?.sync_all()?;
-    if dir.exists() {
-        let old = sibling(dir, "old");
-        remove(&old)?;
-        fs::rename(dir, &old)?;
-        fs::rename(&staging, dir)?;
-        remove(&old)?;
-    } else {
-        fs::rename(&staging, dir)?;
-    }
-    File::open(parent(dir))?.sync_all()?;
+    let written = fill(&staging, &files).and_then(|()| {
+        put_in_place(&staging, dir).map_err(writing(dir))?;
+        let parent = parent(dir);
+        File::open(parent)
+            .and_then(|dir| dir.sync_all())
+            .map_err(writing(parent))
+    });
+    // The bundle that was replaced, or half of one that could not be written.
+    let removed = remove(&staging).map_err(writing(&staging));
+    written.and(removed)?;
     Ok(manifest)
+}
+
+fn fill(staging: &Path, files: &BTreeMap<&str, Vec<u8>>) -> Result<(), WriteError> {
+    remove(staging).map_err(writing(staging))?;
+    fs::create_dir_all(staging).map_err(writing(staging))?;
+    for (name, bytes) in files {
+        let path = staging.join(name);
+        write_synced(&path, bytes).map_err(writing(&path))?;
+    }
+    File::open(staging)
+        .and_then(|dir| dir.sync_all())
+        .map_err(writing(staging))
+}
+
+/// Lets `staging` become `dir`; what was `dir` becomes `staging`.
+fn put_in_place(staging: &Path, dir: &Path) -> io::Result<()> {
+    if !dir.exists() {
+        return fs::rename(staging, dir);
+    }
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        match renameat_with(CWD, staging, CWD, dir, RenameFlags::EXCHANGE) {
+            // A file system that cannot exchange.
+            Err(Errno::INVAL | Errno::NOSYS) => {}
+            result => return Ok(result?),
+        }
+    }
+    // Between the two steps there is no bundle, the old one being `.<name>.old`.
+    let old = sibling(dir, "old");
+    remove(&old)?;
+    fs::rename(dir, &old)?;
+    fs::rename(staging, dir)?;
+    fs::rename(&old, staging)
 }
 
 /// Whether a bundle may be written to `dir`: nothing is there, an empty directory, or a bundle.
 ///
 /// # Errors
 /// When something else is there.
-pub fn check_target(dir: &Path) -> io::Result<()> {
-    if !dir.exists() || dir.join(MANIFEST_FILE).is_file() || fs::read_dir(dir)?.next().is_none() {
+pub fn check_target(dir: &Path) -> Result<(), WriteError> {
+    let is_empty = || Ok(fs::read_dir(dir)?.next().is_none());
+    if !dir.exists() || dir.join(MANIFEST_FILE).is_file() || is_empty().map_err(writing(dir))? {
         return Ok(());
     }
     let message = "it holds something that is no bundle";
-    Err(io::Error::new(io::ErrorKind::AlreadyExists, message))
+    Err(writing(dir)(io::Error::new(
+        io::ErrorKind::AlreadyExists,
+        message,
+    )))
 }
 
 fn assemble(contents: Contents<'_>) -> io::Result<(Manifest, BTreeMap<&'static str, Vec<u8>>)> {
     let Contents { nets, weights, .. } = contents;
     let mut files: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
-    files.extend(NET_FILES.into_iter().zip(export::all(nets, weights)));
+    let model = nets.sizes.model();
+    files.extend(model.net_files().iter().copied().zip(export::all(nets, weights)));
     let fingerprint = fingerprint(nets, weights, contents.fingerprint);
     files.insert(
         FINGERPRINT_FILE,
@@ -99,7 +133,7 @@ fn assemble(contents: Contents<'_>) -> io::Result<(Manifest, BTreeMap<&'static s
     let manifest = Manifest {
         format_version: FORMAT_VERSION,
         name: contents.name.to_owned(),
-        model: ModelKind::Tadgan,
+        model,
         window: nets.sizes.window,
         channels: 1,
         latent: nets.sizes.latent,
@@ -141,10 +175,14 @@ fn readme(manifest: &Manifest) -> String {
         Scaler::MinMax { min, max } => format!("[{min}, {max}] onto [-1, 1]"),
         Scaler::Window { gain } => format!("each window by its median and {gain} standard deviations"),
     };
+    let what = match m.model {
+        ModelKind::Tadgan => "A TadGAN",
+        ModelKind::Aer => "An AER",
+    };
     let parameters = m.architecture.parameters.iter();
     let parameters: Vec<String> = parameters.map(|(net, n)| format!("{net} {n}")).collect();
     let mut text = format!(
-        "# {}\n\nA TadGAN bundle. Window {}, interval {interval}, latent width {}.\n\n\
+        "# {}\n\n{what} bundle. Window {}, interval {interval}, latent width {}.\n\n\
          Made by\n\n```\n{}\n```\n\n\
          - architecture `{}`; parameters: {}\n\
          - {} generator steps, seed {}\n- input: {scaler}\n",
@@ -157,10 +195,22 @@ fn readme(manifest: &Manifest) -> String {
         m.training.generator_steps,
         m.training.seed,
     );
+    let quality = [
+        ("held-out error", m.training.held_out_error),
+        (
+            "diversity of G(z), that of the data being 1",
+            m.training.diversity,
+        ),
+    ];
+    for (what, value) in quality {
+        if let Some(value) = value {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "- {what}: {value:.4}");
+        }
+    }
     text += "\nOn data that took no gradient step, errors in units of the window's half range:\n\n\
              | lag | median error | 99 % error | critic | its spread |\n|---|---|---|---|---|\n";
     for c in &m.calibration {
-        // Writing to a String cannot fail.
         let _ = writeln!(
             text,
             "| {} | {:.4} | {:.4} | {:.4} | {:.4} |",

@@ -5,14 +5,20 @@
 //! - expected value: median of the m+1 reconstructions of t, data units;
 //! - error: |value − expected| in units of the half range of the window that ends at t+m;
 //! - critic: median of the m+1 values of Cx on the real windows.
+//!
+//! Of nets that predict the last value of a window, the first of the m+1 is their forecast, made before t closed: at lag
+//! 0 it is the expected value. They have no critic; its centre is 0 and its scale 1.
 
-use scorer::manifest::{LagCalibration, SERVED_LAGS};
+use std::ops::Range;
+
+use scorer::manifest::{LagCalibration, ModelKind, SERVED_LAGS};
 use scorer::normalise::{Scaler, median};
 
-use crate::data::{Dataset, Place};
+use crate::data::{DataError, Dataset, Windows};
 use crate::nets::{CriticTape, EncoderTape, GeneratorTape, Nets, Weights};
 
-/// Windows evaluated at most; when there are more, those of some series spread evenly over all.
+/// Windows evaluated at most, give or take one series' share; when there are more, those of some series spread evenly
+/// over all, or the first ones of each.
 const MAX_WINDOWS: usize = 9_000;
 /// Windows of one series that are enough then: more than the largest lag needs.
 const ENOUGH: usize = 150;
@@ -27,9 +33,9 @@ pub struct Outputs {
     pub latent: Vec<f32>,
     /// `G(E(x))`, side by side.
     pub reconstruction: Vec<f32>,
-    /// `Cx(x)`
+    /// `Cx(x)`; empty where there are no critics.
     pub critic_x: Vec<f32>,
-    /// `Cz(E(x))`
+    /// `Cz(E(x))`; empty where there are no critics.
     pub critic_z: Vec<f32>,
 }
 
@@ -43,12 +49,15 @@ pub fn infer(nets: &Nets, weights: &Weights, windows: &[f32]) -> Outputs {
         nets.encoder.forward(&weights.encoder, batch, &mut encoder);
         nets.generator
             .forward(&weights.generator, &encoder.out, None, &mut generator);
+        out.latent.extend_from_slice(&encoder.out);
+        out.reconstruction.extend_from_slice(&generator.out);
+        if nets.sizes.model() == ModelKind::Aer {
+            continue;
+        }
         nets.critic_x
             .forward(&weights.critic_x, batch, None, &mut critic_x);
         nets.critic_z
             .forward(&weights.critic_z, &encoder.out, None, &mut critic_z);
-        out.latent.extend_from_slice(&encoder.out);
-        out.reconstruction.extend_from_slice(&generator.out);
         out.critic_x.extend_from_slice(critic_x.out());
         out.critic_z.extend_from_slice(critic_z.out());
     }
@@ -60,65 +69,78 @@ struct Seen {
     /// Last value.
     value: f64,
     half_range: f64,
-    critic: f64,
+    critic: Option<f64>,
     /// Reconstruction, newest bucket last.
     reconstruction: Vec<f64>,
 }
 
-/// Calibrates every served lag shorter than the window on the held-out windows, or on the training windows of a
-/// series so short that none is held out.
-#[must_use]
-pub fn calibrate(nets: &Nets, weights: &Weights, data: &Dataset, scaler: &Scaler) -> Vec<LagCalibration> {
+/// Calibrates every served lag shorter than the window on the windows kept for it, or on the training windows of
+/// series so short that none is.
+///
+/// # Errors
+/// When the data cannot be read.
+pub fn calibrate(
+    nets: &Nets,
+    weights: &Weights,
+    data: &Dataset,
+    scaler: &Scaler,
+) -> Result<Vec<LagCalibration>, DataError> {
     let window = nets.sizes.window;
-    let mut places = data.held_out_places(window);
-    if places.is_empty() {
-        places = data.training_places(window);
+    let mut windows = data.calibration_windows();
+    if windows.is_empty() {
+        windows = data.train_windows();
     }
-    let runs: Vec<Vec<Seen>> = consecutive(&places)
-        .map(|run| watch(nets, weights, data, scaler, run))
-        .collect();
+    let runs = consecutive(&windows).into_iter();
+    let runs = runs.map(|run| watch(nets, weights, data, scaler, &windows, run));
+    let runs = runs.collect::<Result<Vec<_>, _>>()?;
     let lags = SERVED_LAGS.into_iter().filter(|lag| *lag < window);
-    lags.map(|lag| at_lag(lag, &runs)).collect()
+    Ok(lags.map(|lag| at_lag(lag, &runs)).collect())
 }
 
 /// Consecutive windows of one run each, chosen when there are too many in all.
-fn consecutive(places: &[Place]) -> impl Iterator<Item = &[Place]> {
-    let crowded = places.len() > MAX_WINDOWS;
-    let runs = places.chunk_by(|a, b| a.run == b.run);
-    let every = if crowded {
-        runs.clone().count().div_ceil(MAX_WINDOWS / ENOUGH)
-    } else {
-        1
-    };
-    runs.step_by(every).map(move |run| {
-        if crowded && every > 1 {
-            &run[..run.len().min(ENOUGH)]
-        } else {
-            run
-        }
-    })
+fn consecutive(windows: &Windows<'_>) -> Vec<Range<usize>> {
+    if windows.len() <= MAX_WINDOWS {
+        return windows.by_run().collect();
+    }
+    let runs = windows.by_run().count();
+    let every = runs.div_ceil(MAX_WINDOWS / ENOUGH);
+    let enough = MAX_WINDOWS / runs.div_ceil(every);
+    let chosen = windows.by_run().step_by(every);
+    chosen
+        .map(|run| run.start..run.end.min(run.start + enough))
+        .collect()
 }
 
-fn watch(nets: &Nets, weights: &Weights, data: &Dataset, scaler: &Scaler, places: &[Place]) -> Vec<Seen> {
+fn watch(
+    nets: &Nets,
+    weights: &Weights,
+    data: &Dataset,
+    scaler: &Scaler,
+    windows: &Windows<'_>,
+    run: Range<usize>,
+) -> Result<Vec<Seen>, DataError> {
     let window = nets.sizes.window;
-    let mut input = vec![0.0; places.len() * window];
-    data.fill(places.iter().copied(), scaler, &mut input);
+    let mut input = vec![0.0; run.len() * window];
+    data.fill(
+        run.clone().map(|number| windows.place(number)),
+        scaler,
+        nets.sizes.known(),
+        &mut input,
+    )?;
     let outputs = infer(nets, weights, &input);
-    let rows = outputs.reconstruction.chunks_exact(window).zip(&outputs.critic_x);
-    places
-        .iter()
-        .zip(rows)
-        .map(|(place, (reconstruction, critic))| {
-            let (values, affine) = data.window(*place, window, scaler);
-            Seen {
+    let rows = outputs.reconstruction.chunks_exact(window).enumerate();
+    run.zip(rows)
+        .map(|(number, (k, reconstruction))| {
+            let (values, affine) = data.window(windows.place(number), scaler, nets.sizes.known())?;
+            Ok(Seen {
                 value: values[window - 1],
                 half_range: affine.half_range,
-                critic: f64::from(*critic),
+                critic: outputs.critic_x.get(k).copied().map(f64::from),
                 reconstruction: reconstruction
                     .iter()
                     .map(|y| affine.unscale(f64::from(*y)))
                     .collect(),
-            }
+            })
         })
         .collect()
 }
@@ -135,16 +157,16 @@ fn at_lag(lag: usize, runs: &[Vec<Seen>]) -> LagCalibration {
             .collect();
         let (first, last) = (&windows[0], &windows[span - 1]);
         errors.push((first.value - median(&expected)).abs() / last.half_range);
-        critics.push(median(
-            &windows.iter().map(|seen| seen.critic).collect::<Vec<_>>(),
-        ));
+        let values: Vec<f64> = windows.iter().filter_map(|seen| seen.critic).collect();
+        critics.extend((!values.is_empty()).then(|| median(&values)));
     }
+    let spread = (quantile(&mut critics, 0.75) - quantile(&mut critics, 0.25)) / 1.349;
     LagCalibration {
         lag,
         error_median: quantile(&mut errors, 0.5).max(TINY),
         error_p99: quantile(&mut errors, 0.99).max(TINY),
         critic_center: quantile(&mut critics, 0.5),
-        critic_scale: ((quantile(&mut critics, 0.75) - quantile(&mut critics, 0.25)) / 1.349).max(TINY),
+        critic_scale: if critics.is_empty() { 1.0 } else { spread.max(TINY) },
     }
 }
 

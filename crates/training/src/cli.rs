@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use training::recipe::{CHECKPOINT_EVERY, Recipe};
 use types::DurationMs;
 
 /// Trains TadGAN and writes bundles for the agent.
@@ -17,7 +18,31 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Train TadGAN on files or generated series and write a bundle.
+    #[command(after_help = recipes())]
     Tadgan(TadganArgs),
+    /// Train AER, a smaller net that reconstructs and predicts, and write a bundle.
+    #[command(
+        mut_arg("steps", |arg| arg.help(format!("Steps, at most [default: {}]", Recipe::AER.steps))),
+        mut_arg("epoch_steps", |arg| arg.help(
+            "Steps between rows of epochs.csv, which is also what --patience counts [default: a pass over the data, but \
+             not below 50 or above 500]"
+        )),
+        mut_arg("patience", |arg| arg.help(format!(
+            "Rows of epochs.csv without a held-out error 1 % below the best before them that end the run; 0: none do \
+             [default: {}]",
+            Recipe::AER.patience
+        ))),
+        mut_arg("learning_rate", |arg| arg.help(format!("Adam's rate [default: {}]", Recipe::AER.learning_rate))),
+        mut_arg("batch", |arg| arg.help(format!("Windows of a step [default: {}]", Recipe::AER.batch))),
+        mut_arg("ema", |arg| arg.help(format!(
+            "Decay a step of the average of the weights that the bundle is made of; 0 takes the weights themselves \
+             [default: {}]",
+            Recipe::AER.average
+        ))),
+        mut_arg("checkpoint_every", |arg| arg.help("Steps between checkpoints")),
+        mut_arg("warm_start", |arg| arg.help("Start from the nets of this bundle; the kind of scaler is then its own"))
+    )]
+    Aer(AerArgs),
     /// Make a bundle of weights in Keras' layout (a safetensors file).
     Import(ImportArgs),
 }
@@ -27,81 +52,144 @@ pub(crate) enum Command {
 #[group(required = true, multiple = false)]
 pub(crate) struct SourceArgs {
     /// Metric files, as `agent replay` reads them.
-    #[arg(long, num_args = 1.., value_name = "FILE")]
+    #[arg(help_heading = "Data", long, num_args = 1.., value_name = "FILE")]
     pub(crate) file: Vec<PathBuf>,
-    /// A directory with metric files, searched recursively.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
+    /// Directories with metric files, searched recursively, or patterns such as 'metrics/**/*.csv'; may be repeated.
+    /// Files that hold nothing usable are passed over and named.
+    #[arg(help_heading = "Data", long, num_args = 1.., value_name = "DIR|PATTERN")]
+    pub(crate) data: Vec<PathBuf>,
     /// So many generated series.
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(help_heading = "Data", long, value_name = "N", value_parser = positive)]
     pub(crate) synthetic: Option<usize>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct TadganArgs {
     #[command(flatten)]
+    pub(crate) common: CommonArgs,
+    /// Sizes of the nets: paper, small or conv [default: paper, or the bundle's with --warm-start]
+    #[arg(long, value_name = "NAME", help_heading = "Nets")]
+    pub(crate) arch: Option<String>,
+    /// Units of the hidden layers of the critic of latents: 20 as in Orion, 100 as in the paper's code [default: 20]
+    #[arg(long, value_name = "N", value_parser = positive, help_heading = "Nets")]
+    pub(crate) critic_z_units: Option<usize>,
+    /// Generator steps before those, on the reconstruction alone: an eighth of the work each. They end early when they
+    /// no longer help, see --patience.
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub(crate) warm_up: Option<usize>,
+    /// Weight of the reconstruction error beside the critics; 10 is the reference's.
+    #[arg(long, value_name = "WEIGHT", value_parser = weight, help_heading = "Training")]
+    pub(crate) reconstruction_weight: Option<f32>,
+    /// Have dropout in training, as the reference does.
+    #[arg(long, help_heading = "Training", overrides_with = "no_dropout")]
+    pub(crate) dropout: bool,
+    /// Leave dropout out of training: on varied data it drives the critics apart.
+    #[arg(long, help_heading = "Training", overrides_with = "dropout")]
+    pub(crate) no_dropout: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AerArgs {
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// What every method needs.
+#[derive(Debug, Args)]
+pub(crate) struct CommonArgs {
+    #[command(flatten)]
     pub(crate) source: SourceArgs,
+    /// Share of each series, from its start, that is used at all; the rest can judge the bundle.
+    #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = fraction, help_heading = "Data")]
+    pub(crate) train_fraction: f64,
     /// Samples of each generated series.
-    #[arg(long, value_name = "N", default_value_t = 2000)]
+    #[arg(long, value_name = "N", default_value_t = 2000, help_heading = "Data")]
     pub(crate) points: usize,
-    /// Directory of the bundle; a bundle that is there is replaced.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: PathBuf,
-    /// Directory for settings, losses and checkpoints [default: OUT.run]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) run: Option<PathBuf>,
-    /// Go on with the run in this directory from its newest checkpoint; with the same data and settings, more steps
-    /// aside, the weights are those of a run that never stopped.
-    #[arg(long, value_name = "RUN", conflicts_with = "run")]
-    pub(crate) resume: Option<PathBuf>,
-    /// Name of the bundle, as alerts show it [default: last part of OUT]
-    #[arg(long)]
-    pub(crate) name: Option<String>,
-    /// The one seed: the same gives the same weights, whatever the number of threads.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// Sizes of the nets: paper or small.
-    #[arg(long, value_name = "NAME", default_value = "paper")]
-    pub(crate) arch: String,
-    /// Generator steps; each is preceded by five of each critic.
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = positive)]
-    pub(crate) steps: usize,
-    /// Times over the data, instead of --steps.
-    #[arg(long, value_name = "N", conflicts_with = "steps", value_parser = positive)]
-    pub(crate) epochs: Option<usize>,
-    /// Generator steps before those, on the reconstruction alone: an eighth of the work each. The paper has none.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) warm_up: usize,
-    /// Weight of the reconstruction error; 10 is the reference's.
-    #[arg(long, value_name = "WEIGHT", default_value_t = 10.0, value_parser = weight)]
-    pub(crate) reconstruction_weight: f32,
-    /// Rate of the three Adams; 0.0005 is the reference's.
-    #[arg(long, value_name = "RATE", default_value_t = 0.0005, value_parser = rate)]
-    pub(crate) learning_rate: f64,
-    /// Windows of a batch.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = positive)]
-    pub(crate) batch: usize,
     /// How windows become input [default: minmax for one file, else window]
-    #[arg(long)]
+    #[arg(long, help_heading = "Data")]
     pub(crate) scaler: Option<ScalerName>,
     /// Grid of the series, e.g. 300s, and what the bundle is for; `any` infers it a series [default: inferred]
-    #[arg(long)]
+    #[arg(long, help_heading = "Data")]
     pub(crate) interval: Option<Interval>,
-    /// Leave dropout out of training: the reference has it, but on varied data it drives the critics apart.
-    #[arg(long)]
-    pub(crate) no_dropout: bool,
-    /// Decay a generator step of the average of the weights that the bundle is made of; 0 takes the last weights.
-    #[arg(long, value_name = "DECAY", default_value_t = 0.995, value_parser = decay)]
-    pub(crate) ema: f64,
+    /// Directory of the bundle; a bundle that is there is replaced once the new one is whole.
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub(crate) out: PathBuf,
+    /// Name of the bundle, as alerts show it [default: last part of OUT]
+    #[arg(long, help_heading = "Output")]
+    pub(crate) name: Option<String>,
+    /// Directory for settings, losses, their plot and checkpoints [default: OUT.run]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub(crate) run: Option<PathBuf>,
+    /// Go on with the run in this directory from its newest checkpoint; with the same data and settings, more steps
+    /// aside, the bundle is that of a run that never stopped.
+    #[arg(long, value_name = "RUN", conflicts_with = "run", help_heading = "Output")]
+    pub(crate) resume: Option<PathBuf>,
     /// Generator steps between checkpoints.
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = positive)]
+    #[arg(long, value_name = "N", default_value_t = CHECKPOINT_EVERY, value_parser = positive, help_heading = "Output")]
     pub(crate) checkpoint_every: usize,
+    /// Write the bundle even if the nets give no more than a constant.
+    #[arg(long, help_heading = "Output")]
+    pub(crate) accept_poor: bool,
+    /// Start from the nets of this bundle; architecture, sizes and kind of scaler are then its own, and there is no
+    /// warm-up unless it is asked for.
+    #[arg(long, value_name = "BUNDLE", help_heading = "Nets")]
+    pub(crate) warm_start: Option<PathBuf>,
+    /// The one seed: the same gives the same weights, whatever the number of threads.
+    #[arg(long, default_value_t = 0, help_heading = "Training")]
+    pub(crate) seed: u64,
+    /// Generator steps, at most; each is preceded by five of each critic.
+    #[arg(long, value_name = "N", value_parser = positive, help_heading = "Training")]
+    pub(crate) steps: Option<usize>,
+    /// Passes over the data, instead of --steps.
+    #[arg(long, value_name = "N", conflicts_with = "steps", value_parser = positive, help_heading = "Training")]
+    pub(crate) epochs: Option<usize>,
+    /// Generator steps between rows of epochs.csv, which is also what --patience counts [default: a pass over the data,
+    /// but not below 50 or above 500]
+    #[arg(long, value_name = "N", value_parser = positive, help_heading = "Training")]
+    pub(crate) epoch_steps: Option<usize>,
+    /// Rows of epochs.csv without a held-out error 1 % below the best before them that end the warm-up, and later the
+    /// run; 0: none do.
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub(crate) patience: Option<usize>,
+    /// Rate of the optimisers; 0.0005 is the reference's.
+    #[arg(long, value_name = "RATE", value_parser = rate, help_heading = "Training")]
+    pub(crate) learning_rate: Option<f64>,
+    /// Windows of a batch; 64 is the reference's.
+    #[arg(long, value_name = "N", value_parser = positive, help_heading = "Training")]
+    pub(crate) batch: Option<usize>,
+    /// Decay a generator step of the average of the weights that the bundle is made of; 0 takes the weights themselves.
+    #[arg(long, value_name = "DECAY", value_parser = decay, help_heading = "Training")]
+    pub(crate) ema: Option<f64>,
     /// Threads [default: as many as there are cores]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = positive, help_heading = "Machine")]
     pub(crate) threads: Option<usize>,
     /// Where to train.
-    #[arg(long, default_value = "cpu")]
+    #[arg(long, default_value = "cpu", help_heading = "Machine")]
     pub(crate) device: Device,
+}
+
+/// The recipes as the end of the help.
+fn recipes() -> String {
+    let columns = [("paper", Recipe::PAPER), ("others", Recipe::COMPACT)];
+    let row = |name: &str, value: &dyn Fn(&Recipe) -> String| {
+        let values = columns.iter().map(|(_, recipe)| format!("{:>8}", value(recipe)));
+        format!("\n  {name:<24}{}", values.collect::<String>())
+    };
+    let mut text = format!(
+        "Defaults that depend on --arch:\n  {:<24}{:>8}{:>8}",
+        "", columns[0].0, columns[1].0
+    );
+    text += &row("--warm-up", &|r| r.warm_up.to_string());
+    text += &row("--steps", &|r| r.steps.to_string());
+    text += &row("--patience", &|r| r.patience.to_string());
+    text += &row("--reconstruction-weight", &|r| {
+        r.reconstruction_weight.to_string()
+    });
+    text += &row("--dropout", &|r| if r.dropout { "yes" } else { "no" }.to_owned());
+    text += &row("--learning-rate", &|r| r.learning_rate.to_string());
+    text += &row("--batch", &|r| r.batch.to_string());
+    text += &row("--ema", &|r| r.average.to_string());
+    text
 }
 
 #[derive(Debug, Args)]
@@ -127,7 +215,7 @@ pub(crate) struct ImportArgs {
     /// Name of the bundle [default: last part of OUT]
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// A metric file whose last fifth calibrates the bundle [default: a sine, good for parity tests only]
+    /// A metric file whose last tenth calibrates the bundle [default: a sine, good for parity tests only]
     #[arg(long, value_name = "FILE")]
     pub(crate) calibrate: Option<PathBuf>,
 }
@@ -186,6 +274,13 @@ fn positive(text: &str) -> Result<usize, String> {
         Ok(0) | Err(_) => Err("expected a whole number above 0".to_owned()),
         Ok(number) => Ok(number),
     }
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|fraction| *fraction > 0.0 && *fraction <= 1.0)
+        .ok_or_else(|| "expected a number above 0, at most 1".to_owned())
 }
 
 fn weight(text: &str) -> Result<f32, String> {

@@ -1,19 +1,37 @@
 //! The run directory: settings, losses and checkpoints, written as training goes.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `config.toml` | the settings, the seed and the hashes of the data |
+//! | `losses.csv` | a row a generator step |
+//! | `epochs.csv` | a row an epoch, see [`crate::course`] and [`crate::judge`] |
+//! | `losses.svg` | the epochs, drawn |
+//! | `checkpoint-<step>.safetensors` | weights, moments, averages; the two newest and the best epoch's |
+//!
+//! A checkpoint is written after the rows that it stands for, and a run goes on from the newest by forgetting the rows
+//! after it. So a process that is killed at any moment loses what it did since then and nothing else.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use crate::import::floats;
-use crate::nets::{Nets, Weights};
+use crate::checkpoint;
+use crate::course::{Course, Epoch, Plan};
+use crate::files::{self, WriteError, writing};
+use crate::nets::Nets;
+use crate::record;
 use crate::trainer::{State, StepLosses};
 
-/// Checkpoints kept; older ones are deleted.
+/// Newest checkpoints that are kept.
 const KEPT: usize = 2;
+
+const CONFIG: &str = "config.toml";
+const LOSSES: &str = "losses.csv";
+const EPOCHS: &str = "epochs.csv";
+const PLOT: &str = "losses.svg";
 
 /// What `config.toml` says: the settings of the run, for people and for going on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,12 +43,17 @@ pub struct RunConfig {
     pub seed: u64,
     /// Name of the architecture.
     pub architecture: String,
-    /// SHA-256 of each input by name.
-    pub data: BTreeMap<String, String>,
-    /// Generator steps to do, the warm-up included.
+    /// Hash of the bundle that the first weights came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm_start: Option<String>,
+    /// Generator steps after the warm-up, at most.
     pub steps: usize,
-    /// Of them, steps on the reconstruction alone.
+    /// Generator steps of the warm-up, at most.
     pub warm_up: usize,
+    /// Generator steps of an epoch.
+    pub epoch_steps: usize,
+    /// Epochs without an improvement that end the warm-up, and later the run; 0: none do.
+    pub patience: usize,
     /// Weight of the reconstruction error.
     pub reconstruction_weight: f32,
     /// Adam's rate.
@@ -45,6 +68,42 @@ pub struct RunConfig {
     pub shuffled_epochs: bool,
     /// Decay of the average of the weights.
     pub average: f64,
+    /// Sizes of the nets by name.
+    pub sizes: BTreeMap<String, usize>,
+    /// SHA-256 of each input by name.
+    pub data: BTreeMap<String, String>,
+}
+
+/// A run cannot be gone on with.
+#[derive(Debug, thiserror::Error)]
+pub enum ResumeError {
+    /// Something cannot be read.
+    #[error("cannot resume the run: {path}: {source}")]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is not what a run leaves.
+    #[error("cannot resume the run: {path}: {reason}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// It is another run.
+    #[error("cannot resume the run in {path}, it has other settings or data: {}", .differences.join(", "))]
+    Other {
+        /// The run directory.
+        path: PathBuf,
+        /// `key: then, not now` for each setting.
+        differences: Vec<String>,
+    },
+    /// Output cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
 /// An open run directory.
@@ -52,58 +111,96 @@ pub struct RunConfig {
 pub struct RunDir {
     dir: PathBuf,
     losses: BufWriter<File>,
+    epochs: File,
+}
+
+/// A run as far as its newest checkpoint.
+#[derive(Debug)]
+pub struct Past {
+    /// The checkpoint; `None` when there was none yet.
+    pub state: Option<State>,
+    /// The epochs.
+    pub course: Course,
+    /// Losses since the last of them.
+    pub since: Vec<StepLosses>,
 }
 
 impl RunDir {
-    /// Creates the directory with `config.toml` and an empty `losses.csv`; what an earlier run left there is replaced.
+    /// Creates the directory with `config.toml` and rows of nothing yet; what an earlier run left there is replaced.
     ///
     /// # Errors
     /// When something cannot be written.
-    pub fn create(dir: &Path, config: &RunConfig) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
-        for old in checkpoints(dir)? {
-            fs::remove_file(old)?;
+    pub fn create(dir: &Path, config: &RunConfig) -> Result<Self, WriteError> {
+        fs::create_dir_all(dir).map_err(writing(dir))?;
+        for old in checkpoints(dir).map_err(writing(dir))? {
+            fs::remove_file(&old).map_err(writing(&old))?;
         }
-        let text = toml::to_string_pretty(config).map_err(io::Error::other)?;
-        fs::write(dir.join("config.toml"), text)?;
-        let mut losses = BufWriter::new(File::create(dir.join("losses.csv"))?);
-        writeln!(
-            losses,
-            "step,cx_loss,cx_real,cx_fake,cx_penalty,cz_loss,cz_real,cz_fake,cz_penalty,\
-             eg_loss,eg_cx,eg_cz,eg_mse,wasserstein_x,wasserstein_z"
-        )?;
-        Ok(Self {
-            dir: dir.to_owned(),
-            losses,
-        })
+        write_config(dir, config)?;
+        files::replace(&dir.join(LOSSES), record::losses_header().as_bytes())?;
+        files::replace(&dir.join(EPOCHS), record::epochs_header().as_bytes())?;
+        Self::open(dir)
     }
 
-    /// Opens the directory of a run that stopped, to go on after generator step `step`: later rows of `losses.csv` go.
+    /// Opens the directory of a run that stopped, to go on from its newest checkpoint as `plan` says: rows after it go,
+    /// and an epoch that was short because the run was to end there.
     ///
     /// # Errors
     /// When its settings are not `config`, the command and the number of steps aside, or something cannot be read or
     /// written.
-    pub fn reopen(dir: &Path, config: &RunConfig, step: usize) -> io::Result<Self> {
-        let old: RunConfig = toml::from_str(&fs::read_to_string(dir.join("config.toml"))?)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.message().to_owned()))?;
-        let comparable = RunConfig {
-            command: config.command.clone(),
-            steps: config.steps,
-            ..old.clone()
-        };
-        if comparable != *config {
-            let message = format!("it is a run with other settings or data: {old:?}");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    pub fn reopen(
+        dir: &Path,
+        config: &RunConfig,
+        plan: Plan,
+        nets: &Nets,
+    ) -> Result<(Self, Past), ResumeError> {
+        check_config(dir, config)?;
+        let newest = checkpoints(dir).map_err(reading(dir))?.pop();
+        let state = newest.map(|path| read_checkpoint(nets, &path)).transpose()?;
+        let step = state.as_ref().map_or(0, |state| state.step);
+        let mut course = Course::new(plan);
+        for epoch in rows(&dir.join(EPOCHS), record::read_epoch)? {
+            if epoch.step <= step && course.ends_epoch(epoch.step) {
+                // A run that diverged has no checkpoint after it did.
+                let _ = course.take(epoch);
+            }
         }
-        let losses = fs::read_to_string(dir.join("losses.csv"))?;
-        let kept: String = losses.split_inclusive('\n').take(step + 1).collect();
-        let text = toml::to_string_pretty(config).map_err(io::Error::other)?;
-        fs::write(dir.join("config.toml"), text)?;
-        let mut losses = BufWriter::new(File::create(dir.join("losses.csv"))?);
-        losses.write_all(kept.as_bytes())?;
+        let losses = rows(&dir.join(LOSSES), record::read_losses)?;
+        if losses.len() < step {
+            return Err(ResumeError::Format {
+                path: dir.join(LOSSES),
+                reason: format!(
+                    "it ends at generator step {}, before the checkpoint",
+                    losses.len()
+                ),
+            });
+        }
+        let mut text = record::losses_header();
+        text.extend(
+            losses[..step]
+                .iter()
+                .map(|(step, row)| record::losses_line(*step, row)),
+        );
+        files::replace(&dir.join(LOSSES), text.as_bytes())?;
+        let mut text = record::epochs_header();
+        let epochs = course.epochs().iter().enumerate();
+        text.extend(epochs.map(|(k, epoch)| record::epoch_line(k + 1, epoch)));
+        files::replace(&dir.join(EPOCHS), text.as_bytes())?;
+        write_config(dir, config)?;
+        let from = course.epochs().last().map_or(0, |last| last.step);
+        let since = losses[from..step].iter().map(|row| row.1).collect();
+        Ok((Self::open(dir)?, Past { state, course, since }))
+    }
+
+    fn open(dir: &Path) -> Result<Self, WriteError> {
+        let open = |name: &str| {
+            let path = dir.join(name);
+            let file = OpenOptions::new().append(true).open(&path);
+            file.map_err(writing(&path))
+        };
         Ok(Self {
+            losses: BufWriter::new(open(LOSSES)?),
+            epochs: open(EPOCHS)?,
             dir: dir.to_owned(),
-            losses,
         })
     }
 
@@ -111,157 +208,135 @@ impl RunDir {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn log(&mut self, step: usize, losses: &StepLosses) -> io::Result<()> {
-        let StepLosses {
-            critic_x: x,
-            critic_z: z,
-            generator: g,
-        } = losses;
-        writeln!(
-            self.losses,
-            "{step},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
-            x.total(),
-            x.real,
-            x.fake,
-            x.penalty,
-            z.total(),
-            z.real,
-            z.fake,
-            z.penalty,
-            g.total,
-            g.critic_x,
-            g.critic_z,
-            g.mse,
-            x.wasserstein(),
-            z.wasserstein()
-        )
+    pub fn log(&mut self, step: usize, losses: &StepLosses) -> Result<(), WriteError> {
+        let line = record::losses_line(step, losses);
+        self.losses
+            .write_all(line.as_bytes())
+            .map_err(writing(&self.dir.join(LOSSES)))
     }
 
-    /// Writes `checkpoint-<step>.safetensors` (complete or not at all), flushes the losses and deletes old checkpoints.
+    /// Appends an epoch, the `number`th, and draws all so far.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn epoch(&mut self, number: usize, epoch: &Epoch, plot: &str) -> Result<(), WriteError> {
+        self.flush()?;
+        self.epochs
+            .write_all(record::epoch_line(number, epoch).as_bytes())
+            .map_err(writing(&self.dir.join(EPOCHS)))?;
+        files::replace(&self.dir.join(PLOT), plot.as_bytes())
+    }
+
+    /// Writes out what is buffered.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn flush(&mut self) -> Result<(), WriteError> {
+        self.losses.flush().map_err(writing(&self.dir.join(LOSSES)))
+    }
+
+    /// Writes a checkpoint and deletes old ones, but not that of generator step `best`.
     ///
     /// # Errors
     /// When something cannot be written.
-    pub fn checkpoint(&mut self, nets: &Nets, state: &State) -> io::Result<()> {
-        self.losses.flush()?;
-        let path = self.dir.join(format!("checkpoint-{:08}.safetensors", state.step));
-        let staging = path.with_extension("part");
-        let mut file = File::create(&staging)?;
-        file.write_all(&to_bytes(nets, state)?)?;
-        file.sync_all()?;
-        fs::rename(&staging, &path)?;
-        let all = checkpoints(&self.dir)?;
+    pub fn checkpoint(&mut self, nets: &Nets, state: &State, best: Option<usize>) -> Result<(), WriteError> {
+        self.flush()?;
+        let rows = self
+            .losses
+            .get_ref()
+            .sync_data()
+            .and_then(|()| self.epochs.sync_data());
+        rows.map_err(writing(&self.dir))?;
+        let path = checkpoint_path(&self.dir, state.step);
+        let bytes = checkpoint::to_bytes(nets, state).map_err(writing(&path))?;
+        files::replace(&path, &bytes)?;
+        let all = checkpoints(&self.dir).map_err(writing(&self.dir))?;
+        let best = best.map(|step| checkpoint_path(&self.dir, step));
         for old in &all[..all.len().saturating_sub(KEPT)] {
-            fs::remove_file(old)?;
+            if best.as_ref() != Some(old) {
+                fs::remove_file(old).map_err(writing(old))?;
+            }
         }
         Ok(())
     }
 }
 
+fn write_config(dir: &Path, config: &RunConfig) -> Result<(), WriteError> {
+    let path = dir.join(CONFIG);
+    let text = toml::to_string_pretty(config).map_err(|error| writing(&path)(io::Error::other(error)))?;
+    files::replace(&path, text.as_bytes())
+}
+
+fn check_config(dir: &Path, config: &RunConfig) -> Result<(), ResumeError> {
+    let path = dir.join(CONFIG);
+    let text = fs::read_to_string(&path).map_err(reading(&path))?;
+    let format = |reason: String| ResumeError::Format {
+        path: path.clone(),
+        reason,
+    };
+    let old: RunConfig = toml::from_str(&text).map_err(|error| format(error.message().to_owned()))?;
+    let table = |config: &RunConfig| toml::Table::try_from(config).map_err(|error| format(error.to_string()));
+    let (old, mut new) = (table(&old)?, table(config)?);
+    new.extend(
+        ["command", "steps"]
+            .into_iter()
+            .filter_map(|key| Some((key.to_owned(), old.get(key)?.clone()))),
+    );
+    let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let differences: Vec<String> = keys
+        .into_iter()
+        .filter(|key| old.get(*key) != new.get(*key))
+        .map(|key| {
+            let shown = |table: &toml::Table| table.get(key).map_or("none".to_owned(), ToString::to_string);
+            format!("{key} was {}, not {}", shown(&old), shown(&new))
+        })
+        .collect();
+    if differences.is_empty() {
+        Ok(())
+    } else {
+        let path = dir.to_owned();
+        Err(ResumeError::Other { path, differences })
+    }
+}
+
+fn reading(path: &Path) -> impl FnOnce(io::Error) -> ResumeError {
+    let path = path.to_owned();
+    |source| ResumeError::Read { path, source }
+}
+
+/// The rows of a file; the first line, and a last one cut short, are none.
+fn rows<T>(path: &Path, read: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, ResumeError> {
+    let text = fs::read_to_string(path).map_err(reading(path))?;
+    Ok(text.lines().filter_map(read).collect())
+}
+
+/// Reads a checkpoint of a run with such nets.
+///
+/// # Errors
+/// When it cannot be read, or is none of such nets.
+pub fn read_checkpoint(nets: &Nets, path: &Path) -> Result<State, ResumeError> {
+    checkpoint::read(nets, path).map_err(reading(path))
+}
+
+/// Where the checkpoint of a generator step is.
+#[must_use]
+pub fn checkpoint_path(dir: &Path, step: usize) -> PathBuf {
+    dir.join(format!("checkpoint-{step:08}.safetensors"))
+}
+
 /// Checkpoints in a run directory, oldest first.
-fn checkpoints(dir: &Path) -> io::Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn checkpoints(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with("checkpoint-") && name.ends_with(".safetensors") {
             found.push(path);
         }
     }
     found.sort();
     Ok(found)
-}
-
-/// The parts of a state by the name that their tensors carry in a checkpoint.
-fn parts(state: &State) -> [(&'static str, &Weights); 4] {
-    [
-        ("weights", &state.weights),
-        ("adam_first", &state.first),
-        ("adam_second", &state.second),
-        ("average", &state.average),
-    ]
-}
-
-fn to_bytes(nets: &Nets, state: &State) -> io::Result<Vec<u8>> {
-    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-    for (part, weights) in parts(state) {
-        for (values, layout) in weights.nets().into_iter().zip(nets.layouts()) {
-            for spec in layout.tensors() {
-                let bytes = values[spec.range.clone()].iter().flat_map(|v| v.to_le_bytes());
-                tensors.push((
-                    format!("{part}.{}", spec.name),
-                    spec.shape.clone(),
-                    bytes.collect(),
-                ));
-            }
-        }
-    }
-    let step = (state.step as u64).to_le_bytes().to_vec();
-    tensors.push(("generator_steps".to_owned(), vec![1], step));
-    let views = tensors.iter().map(|(name, shape, bytes)| {
-        let kind = if name == "generator_steps" {
-            Dtype::U64
-        } else {
-            Dtype::F32
-        };
-        TensorView::new(kind, shape.clone(), bytes).map(|view| (name.clone(), view))
-    });
-    let views = views.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
-    safetensors::serialize(views, None).map_err(io::Error::other)
-}
-
-/// Reads a checkpoint of `nets`.
-///
-/// # Errors
-/// When the file cannot be read or is not a checkpoint of such nets.
-pub fn read_checkpoint(nets: &Nets, path: &Path) -> io::Result<State> {
-    let bytes = fs::read(path)?;
-    let file = SafeTensors::deserialize(&bytes).map_err(io::Error::other)?;
-    let bad = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-    let part = |part: &str| -> io::Result<Weights> {
-        let mut weights = Weights::default();
-        for (slot, layout) in weights.nets_mut().into_iter().zip(nets.layouts()) {
-            for spec in layout.tensors() {
-                let name = format!("{part}.{}", spec.name);
-                let tensor = file
-                    .tensor(&name)
-                    .map_err(|error| bad(format!("{name}: {error}")))?;
-                if tensor.shape() != spec.shape {
-                    return Err(bad(format!(
-                        "{name} is {:?}, not {:?}",
-                        tensor.shape(),
-                        spec.shape
-                    )));
-                }
-                slot.extend(floats(tensor.data()));
-            }
-        }
-        Ok(weights)
-    };
-    let step = file.tensor("generator_steps").map_err(io::Error::other)?;
-    let step: [u8; 8] = step
-        .data()
-        .try_into()
-        .map_err(|_| bad("generator_steps is not one number".to_owned()))?;
-    Ok(State {
-        step: u64::from_le_bytes(step) as usize,
-        weights: part("weights")?,
-        first: part("adam_first")?,
-        second: part("adam_second")?,
-        average: part("average")?,
-    })
-}
-
-/// The newest checkpoint of a run directory.
-///
-/// # Errors
-/// When the directory cannot be read or holds none.
-pub fn newest_checkpoint(dir: &Path) -> io::Result<PathBuf> {
-    checkpoints(dir)?.pop().ok_or_else(|| {
-        let message = format!("no checkpoint in {}", dir.display());
-        io::Error::new(io::ErrorKind::NotFound, message)
-    })
 }

@@ -1,25 +1,31 @@
-//! `train tadgan` and `train import`: from data or weights to a bundle.
+//! `train tadgan`: from data to a bundle.
 
-use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use scorer::bundle::sha256_hex;
-use scorer::manifest::{AnyInterval, IntervalSpec, Manifest, TrainingRecord};
+use scorer::manifest::{AnyInterval, IntervalSpec, Manifest, ModelKind, TrainingRecord};
 use scorer::normalise::Scaler;
-use types::DurationMs;
 
 use crate::batches::Batches;
 use crate::bundle::{self, Contents, FINGERPRINT_WINDOWS};
 use crate::calibrate::calibrate;
-use crate::data::{DataError, Dataset, Place};
-use crate::import::{self, ImportError};
+use crate::course::{self, CRITICS_LEARN, Course, EPOCH_STEPS, Epoch, Plan, Trouble};
+use crate::data::{DataError, Dataset, Windows};
+use crate::files::WriteError;
+use crate::judge::{JUDGED, Judge};
 use crate::nets::{Nets, Sizes};
-use crate::run_dir::{self, RunConfig, RunDir};
-use crate::trainer::{Settings, StepLosses, Trainer};
+use crate::plot;
+use crate::recipe::{CHECKPOINT_EVERY, Recipe};
+use crate::rng::Streams;
+use crate::run_dir::{self, ResumeError, RunConfig, RunDir};
+use crate::trainer::{CRITIC_UPDATES, Mean, Settings, StepLosses, Trainer};
+use crate::warm_start::WarmStart;
 
 /// Standard deviations of a window that map to 1 with the window scaler.
 pub const WINDOW_GAIN: f64 = 3.0;
+
+/// Training windows that nets are set to where they start best from.
+const START_WINDOWS: usize = 2_048;
 
 /// Training or importing failed.
 #[derive(Debug, thiserror::Error)]
@@ -27,36 +33,18 @@ pub enum TrainError {
     /// The data cannot be trained on.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The weights cannot be used.
+    /// Training diverged, or came to nothing.
     #[error(transparent)]
-    Import(#[from] ImportError),
-    /// A loss stopped being a number.
-    #[error(
-        "training diverged at generator step {step}: a loss is not finite; the run directory holds the losses"
-    )]
-    Diverged {
-        /// The step.
-        step: usize,
-    },
+    Trouble(#[from] Trouble),
     /// A run cannot be gone on with.
-    #[error("cannot resume the run in {path}: {source}")]
-    Resume {
-        /// The run directory.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
     /// Output cannot be written.
-    #[error("cannot write {path}: {source}")]
-    Write {
-        /// What was being written.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
-/// How long to train, the warm-up aside.
+/// How long to train at most, the warm-up aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
     /// Generator steps.
@@ -89,37 +77,102 @@ pub struct Job {
     pub architecture: String,
     /// Sizes of the nets.
     pub sizes: Sizes,
+    /// Weights to start from, of nets of these sizes.
+    pub warm_start: Option<WarmStart>,
     /// Seed, batch, rates, threads.
     pub settings: Settings,
     /// Whether to go on with the run in the run directory.
     pub resume: bool,
     /// How long.
     pub length: Length,
+    /// Generator steps of an epoch; `None`: a pass over the data, within [`EPOCH_STEPS`].
+    pub epoch_steps: Option<usize>,
+    /// Epochs without an improvement that end the warm-up, and later the run; 0: none do.
+    pub patience: usize,
     /// Generator steps between checkpoints.
     pub checkpoint_every: usize,
+    /// Whether nets that give no more than a constant are made a bundle of all the same.
+    pub accept_poor: bool,
     /// How windows become input.
     pub scaler: ScalerChoice,
     /// Whether the bundle is for any interval, whatever the data's is.
     pub any_interval: bool,
 }
 
+impl Job {
+    /// A job with the recipe of an architecture, the run directory beside the bundle.
+    #[must_use]
+    pub fn new(name: &str, out: &Path, architecture: &str, sizes: Sizes, recipe: &Recipe) -> Self {
+        let mut run = out.as_os_str().to_owned();
+        run.push(".run");
+        Self {
+            name: name.to_owned(),
+            out: out.to_owned(),
+            run: PathBuf::from(run),
+            command: String::new(),
+            architecture: architecture.to_owned(),
+            sizes,
+            warm_start: None,
+            settings: recipe.settings(),
+            resume: false,
+            length: Length::Steps(recipe.steps),
+            epoch_steps: None,
+            patience: recipe.patience,
+            checkpoint_every: CHECKPOINT_EVERY,
+            accept_poor: false,
+            scaler: ScalerChoice::MinMax,
+            any_interval: false,
+        }
+    }
+}
+
 /// What happened, for whoever watches.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
     /// Generator steps done.
-    pub done: usize,
-    /// Generator steps to do.
-    pub steps: usize,
+    pub step: usize,
     /// Losses of the last one.
     pub losses: &'a StepLosses,
+    /// The run so far and to come.
+    pub course: &'a Course,
+    /// The epoch that ended with this step.
+    pub epoch: Option<&'a Epoch>,
+}
+
+impl Progress<'_> {
+    /// Work done and to do in all, in units of a step of the warm-up.
+    #[must_use]
+    pub fn work(&self) -> (usize, usize) {
+        let warm_up = self.course.warm_up();
+        let work = |step: usize| step.min(warm_up) + WHOLE_STEP * step.saturating_sub(warm_up);
+        (work(self.step), work(self.course.end()))
+    }
+}
+
+/// Work of a generator step with its critic updates, about, in those of one on the reconstruction alone.
+const WHOLE_STEP: usize = 8;
+
+/// What a run ended with.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Manifest of the bundle.
+    pub manifest: Manifest,
+    /// The epoch whose averaged weights are in it.
+    pub best: Epoch,
+    /// Error of the constant median on the held-out windows.
+    pub held_out_constant: f64,
+    /// Generator steps done.
+    pub steps: usize,
+    /// Whether the run ended before its planned end.
+    pub stopped_early: bool,
 }
 
 /// Trains nets on `data` and writes run directory and bundle.
 ///
 /// # Errors
-/// When training diverges or something cannot be written.
-pub fn run(job: &Job, data: &Dataset, mut watch: impl FnMut(Progress<'_>)) -> Result<Manifest, TrainError> {
-    let window = job.sizes.window;
+/// When training diverges or comes to nothing, or something cannot be read or written.
+pub fn run(job: &Job, data: &Dataset, mut watch: impl FnMut(Progress<'_>)) -> Result<Outcome, TrainError> {
+    bundle::check_target(&job.out)?;
     let scaler = match job.scaler {
         ScalerChoice::MinMax => {
             let (min, max) = data.range();
@@ -127,63 +180,91 @@ pub fn run(job: &Job, data: &Dataset, mut watch: impl FnMut(Progress<'_>)) -> Re
         }
         ScalerChoice::Window => Scaler::Window { gain: WINDOW_GAIN },
     };
-    let places = data.training_places(window);
-    let mut batches = Batches::new(job.settings.seed, places.len(), job.settings.batch);
-    let adversarial = match job.length {
-        Length::Steps(steps) => steps,
-        Length::Epochs(epochs) => epochs * batches.steps_per_epoch(),
-    };
-    let steps = job.settings.warm_up + adversarial;
-    bundle::check_target(&job.out).map_err(written(&job.out))?;
-    let config = RunConfig {
-        command: job.command.clone(),
-        seed: job.settings.seed,
-        architecture: job.architecture.clone(),
-        data: data.hashes.clone(),
-        steps,
-        warm_up: job.settings.warm_up,
-        reconstruction_weight: job.settings.reconstruction_weight,
-        learning_rate: job.settings.learning_rate,
-        dropout: job.settings.dropout,
-        batch: job.settings.batch,
-        windows: places.len(),
-        shuffled_epochs: batches.shuffled_epochs(),
-        average: job.settings.average,
-    };
     let nets = Nets::new(job.sizes.clone());
-    let (mut record, mut trainer) = if job.resume {
-        let state = run_dir::newest_checkpoint(&job.run)
-            .and_then(|path| run_dir::read_checkpoint(&nets, &path))
-            .map_err(resumed(&job.run))?;
-        let record = RunDir::reopen(&job.run, &config, state.step).map_err(resumed(&job.run))?;
-        (record, Trainer::with_state(nets, job.settings, state))
-    } else {
-        let record = RunDir::create(&job.run, &config).map_err(written(&job.run))?;
-        (record, Trainer::new(nets, job.settings))
+    let input = Input {
+        data,
+        scaler,
+        sizes: &job.sizes,
     };
-    while trainer.state.step < steps {
+    let judge = input.judge(job, &nets)?;
+    let (mut record, mut course, mut trainer, since) = open(job, &input, nets)?;
+    let mut mean = Mean::default();
+    since.iter().for_each(|losses| mean.add(losses));
+    let windows = data.train_windows();
+    let batches = Batches::new(job.settings.seed, windows.len(), job.a_step());
+    let mut x = vec![0.0; job.a_step() * job.sizes.window];
+    let mut started = Instant::now();
+    while trainer.state.step < course.end() {
         let numbers = batches.step(trainer.state.step);
-        let losses = trainer.step(|inner, x| {
-            let batch = &numbers[inner * job.settings.batch..][..job.settings.batch];
-            data.fill(batch.iter().map(|number| places[*number as usize]), &scaler, x);
-        });
-        let done = trainer.state.step;
-        record.log(done, &losses).map_err(written(&job.run))?;
-        if done.is_multiple_of(job.checkpoint_every) || done == steps || !losses.is_finite() {
-            record
-                .checkpoint(&trainer.nets, &trainer.state)
-                .map_err(written(&job.run))?;
-        }
+        data.fill(
+            numbers.iter().map(|number| windows.place(*number)),
+            &scaler,
+            job.sizes.known(),
+            &mut x,
+        )?;
+        let losses = trainer.step(|inner, slot| slot.copy_from_slice(&x[inner * slot.len()..][..slot.len()]));
+        let step = trainer.state.step;
+        record.log(step, &losses)?;
         if !losses.is_finite() {
-            return Err(TrainError::Diverged { step: done });
+            record.flush()?;
+            return Err(Trouble::NotFinite { step, what: "a loss" }.into());
         }
+        mean.add(&losses);
+        let ends_epoch = course.ends_epoch(step);
+        if ends_epoch {
+            let epoch = Epoch {
+                step,
+                warm_up: step <= course.warm_up(),
+                losses: mean.take(),
+                measures: judge.look(&trainer.nets, &trainer.state.average),
+                seconds: started.elapsed().as_secs_f64(),
+            };
+            started = Instant::now();
+            let verdict = course.take(epoch);
+            let plot = plot::draw(&job.name, &course, &judge);
+            record.epoch(course.epochs().len(), &epoch, &plot)?;
+            verdict?;
+            if step == course.warm_up() {
+                trainer.set_warm_up(step);
+            }
+        }
+        let kept = course.kept().map(|best| best.step);
+        if step.is_multiple_of(job.checkpoint_every) || step == course.end() || kept == Some(step) {
+            record.checkpoint(&trainer.nets, &trainer.state, kept)?;
+        }
+        let epoch = course.epochs().last().filter(|_| ends_epoch);
         watch(Progress {
-            done,
-            steps,
+            step,
             losses: &losses,
+            course: &course,
+            epoch,
         });
     }
-    let weights = &trainer.state.average;
+    finish(job, &input, &judge, &course, trainer)
+}
+
+/// Makes the bundle of the best epoch's averaged weights.
+fn finish(
+    job: &Job,
+    input: &Input<'_>,
+    judge: &Judge,
+    course: &Course,
+    trainer: Trainer,
+) -> Result<Outcome, TrainError> {
+    let data = input.data;
+    // There is one: a run has a step, and its last ends an epoch.
+    let best = course.best().copied().ok_or(Trouble::NotFinite {
+        step: 0,
+        what: "the length of the run",
+    })?;
+    if !job.accept_poor {
+        course::check_worth(judge, &best)?;
+    }
+    let weights = if best.step == trainer.state.step {
+        trainer.state.average
+    } else {
+        run_dir::read_checkpoint(&trainer.nets, &run_dir::checkpoint_path(&job.run, best.step))?.average
+    };
     let interval = match data.interval.filter(|_| !job.any_interval) {
         Some(ms) => IntervalSpec::Ms(ms),
         None => IntervalSpec::Any(AnyInterval::Any),
@@ -191,102 +272,160 @@ pub fn run(job: &Job, data: &Dataset, mut watch: impl FnMut(Progress<'_>)) -> Re
     let contents = Contents {
         name: &job.name,
         nets: &trainer.nets,
-        weights,
+        weights: &weights,
         architecture: &job.architecture,
         interval,
-        scaler,
+        scaler: input.scaler,
         training: TrainingRecord {
             command: job.command.clone(),
             seed: job.settings.seed,
-            generator_steps: trainer.state.step,
+            generator_steps: best.step,
+            held_out_error: Some(best.measures.held_out_error),
+            diversity: Some(best.measures.diversity).filter(|diversity| diversity.is_finite()),
+            warm_start: job.warm_start.as_ref().map(|start| start.hash.clone()),
             data: data.hashes.clone(),
         },
-        calibration: calibrate(&trainer.nets, weights, data, &scaler),
-        fingerprint: &fingerprint_input(data, &places, window, &scaler),
+        calibration: calibrate(&trainer.nets, &weights, data, &input.scaler)?,
+        fingerprint: &input.fingerprint()?,
     };
-    bundle::write(&job.out, contents).map_err(written(&job.out))
-}
-
-fn written(path: &Path) -> impl FnOnce(io::Error) -> TrainError {
-    let path = path.to_owned();
-    |source| TrainError::Write { path, source }
-}
-
-fn resumed(path: &Path) -> impl FnOnce(io::Error) -> TrainError {
-    let path = path.to_owned();
-    |source| TrainError::Resume { path, source }
-}
-
-/// Windows spread evenly over the training windows.
-fn fingerprint_input(data: &Dataset, places: &[Place], window: usize, scaler: &Scaler) -> Vec<f32> {
-    let count = FINGERPRINT_WINDOWS.min(places.len());
-    let mut input = vec![0.0; count * window];
-    let chosen = (0..count).map(|k| places[k * places.len() / count]);
-    data.fill(chosen, scaler, &mut input);
-    input
-}
-
-/// A bundle from weights in the reference's layout.
-#[derive(Clone, Debug)]
-pub struct ImportJob {
-    /// Name of the bundle.
-    pub name: String,
-    /// Bundle directory.
-    pub out: PathBuf,
-    /// The command line, for the record.
-    pub command: String,
-    /// The weights.
-    pub weights: PathBuf,
-    /// Smallest and largest training value, data units.
-    pub range: (f64, f64),
-    /// Interval the nets were trained at.
-    pub interval: DurationMs,
-    /// Sizes of the nets.
-    pub sizes: Sizes,
-    /// Series to calibrate on; its last fifth is used.
-    pub calibrate_on: Option<PathBuf>,
-}
-
-/// Makes a bundle of imported weights. Without a series to calibrate on, the calibration is that of a sine over the
-/// training range, which is good for parity tests only.
-///
-/// # Errors
-/// When weights or series cannot be used, or the bundle cannot be written.
-pub fn import(job: &ImportJob) -> Result<Manifest, TrainError> {
-    let nets = Nets::new(job.sizes.clone());
-    let weights = import::reference_weights(&nets, &job.weights)?;
-    let (min, max) = job.range;
-    let scaler = Scaler::MinMax { min, max };
-    let window = job.sizes.window;
-    let data = match &job.calibrate_on {
-        Some(path) => Dataset::from_files(std::slice::from_ref(path), window, Some(job.interval), |_| {})?,
-        None => Dataset::sine(min, max, window),
-    };
-    let bytes = std::fs::read(&job.weights).map_err(|source| TrainError::Write {
-        path: job.weights.clone(),
-        source,
-    })?;
-    let mut hashes = data.hashes.clone();
-    hashes.extend(BTreeMap::from([("weights".to_owned(), sha256_hex(&bytes))]));
-    let places = data.training_places(window);
-    let contents = Contents {
-        name: &job.name,
-        nets: &nets,
-        weights: &weights,
-        architecture: "paper",
-        interval: IntervalSpec::Ms(job.interval),
-        scaler,
-        training: TrainingRecord {
-            command: job.command.clone(),
-            seed: 0,
-            generator_steps: 0,
-            data: hashes,
-        },
-        calibration: calibrate(&nets, &weights, &data, &scaler),
-        fingerprint: &fingerprint_input(&data, &places, window, &scaler),
-    };
-    bundle::write(&job.out, contents).map_err(|source| TrainError::Write {
-        path: job.out.clone(),
-        source,
+    Ok(Outcome {
+        manifest: bundle::write(&job.out, contents)?,
+        best,
+        held_out_constant: judge.held_out_constant,
+        steps: trainer.state.step,
+        stopped_early: course.stopped_early(),
     })
+}
+
+/// Opens the run directory, and with it the trainer where it starts or goes on.
+fn open(
+    job: &Job,
+    input: &Input<'_>,
+    nets: Nets,
+) -> Result<(RunDir, Course, Trainer, Vec<StepLosses>), TrainError> {
+    let windows = input.data.train_windows().len();
+    let batches = Batches::new(job.settings.seed, windows, job.a_step());
+    let pass = batches.steps_per_epoch();
+    let plan = Plan {
+        warm_up: job.settings.warm_up,
+        steps: match job.length {
+            Length::Steps(steps) => steps,
+            Length::Epochs(epochs) => epochs * pass,
+        },
+        epoch: job
+            .epoch_steps
+            .unwrap_or_else(|| pass.clamp(*EPOCH_STEPS.start(), *EPOCH_STEPS.end())),
+        patience: job.patience,
+        learn: match job.sizes.model() {
+            ModelKind::Tadgan => CRITICS_LEARN,
+            ModelKind::Aer => 0,
+        },
+        window: nets.sizes.window,
+        latent: nets.sizes.latent,
+    };
+    let config = RunConfig {
+        command: job.command.clone(),
+        seed: job.settings.seed,
+        architecture: job.architecture.clone(),
+        warm_start: job.warm_start.as_ref().map(|start| start.hash.clone()),
+        steps: plan.steps,
+        warm_up: plan.warm_up,
+        epoch_steps: plan.epoch,
+        patience: plan.patience,
+        reconstruction_weight: job.settings.reconstruction_weight,
+        learning_rate: job.settings.learning_rate,
+        dropout: job.settings.dropout,
+        batch: job.settings.batch,
+        windows,
+        shuffled_epochs: batches.shuffled_epochs(),
+        average: job.settings.average,
+        sizes: nets.architecture(&job.architecture).sizes,
+        data: input.data.hashes.clone(),
+    };
+    let (record, course, state, since) = if job.resume {
+        let (record, past) = RunDir::reopen(&job.run, &config, plan, &nets)?;
+        (record, past.course, past.state, past.since)
+    } else {
+        (
+            RunDir::create(&job.run, &config)?,
+            Course::new(plan),
+            None,
+            Vec::new(),
+        )
+    };
+    let settings = Settings {
+        warm_up: course.warm_up(),
+        ..job.settings
+    };
+    let trainer = match (state, &job.warm_start) {
+        (Some(state), _) => Trainer::with_state(nets, settings, state),
+        (None, Some(start)) => Trainer::with_weights(nets, settings, start.weights.clone()),
+        (None, None) => {
+            let mut weights = nets.init(Streams::new(job.settings.seed));
+            nets.start_at(
+                &input.sample(input.data.train_windows(), START_WINDOWS)?,
+                &mut weights,
+            );
+            Trainer::with_weights(nets, settings, weights)
+        }
+    };
+    Ok((record, course, trainer, since))
+}
+
+impl Job {
+    /// Windows of a generator step.
+    fn a_step(&self) -> usize {
+        match self.sizes.model() {
+            ModelKind::Tadgan => self.settings.batch * CRITIC_UPDATES,
+            ModelKind::Aer => self.settings.batch,
+        }
+    }
+}
+
+/// Data as the nets see it.
+struct Input<'a> {
+    data: &'a Dataset,
+    scaler: Scaler,
+    sizes: &'a Sizes,
+}
+
+impl Input<'_> {
+    fn sample(&self, windows: Windows<'_>, count: usize) -> Result<Vec<f32>, DataError> {
+        sample(self.data, windows, count, &self.scaler, self.sizes)
+    }
+
+    fn fingerprint(&self) -> Result<Vec<f32>, DataError> {
+        self.sample(self.data.train_windows(), FINGERPRINT_WINDOWS)
+    }
+
+    /// A series so short that no window is left to validate on is judged by those it is trained on.
+    fn judge(&self, job: &Job, nets: &Nets) -> Result<Judge, DataError> {
+        let training = self.sample(self.data.train_windows(), JUDGED)?;
+        let held_out = match self.data.validation_windows() {
+            windows if windows.is_empty() => training.clone(),
+            windows => self.sample(windows, JUDGED)?,
+        };
+        Ok(Judge::new(
+            nets,
+            job.settings.seed,
+            job.settings.threads,
+            training,
+            held_out,
+        ))
+    }
+}
+
+/// The nets' input for at most `count` windows spread evenly over a slice, side by side.
+pub(crate) fn sample(
+    data: &Dataset,
+    windows: Windows<'_>,
+    count: usize,
+    scaler: &Scaler,
+    sizes: &Sizes,
+) -> Result<Vec<f32>, DataError> {
+    let count = count.min(windows.len());
+    let mut input = vec![0.0; count * sizes.window];
+    let chosen = (0..count).map(|k| windows.place(k * windows.len() / count));
+    data.fill(chosen, scaler, sizes.known(), &mut input)?;
+    Ok(input)
 }

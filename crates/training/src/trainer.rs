@@ -5,6 +5,8 @@
 
 use rand_chacha::ChaCha8Rng;
 
+use scorer::manifest::ModelKind;
+
 use crate::adam;
 use crate::nets::{Nets, Weights};
 use crate::rng::{self, Purpose, Streams};
@@ -25,6 +27,9 @@ pub struct StepLosses {
     pub critic_z: CriticLoss,
     /// Encoder and generator.
     pub generator: GeneratorLoss,
+    /// L2 norm of each net's gradient, mean over its updates in the step, in the order of [`crate::nets::NAMES`];
+    /// 0 for a net that was left alone.
+    pub gradients: [f64; 4],
 }
 
 impl StepLosses {
@@ -34,6 +39,37 @@ impl StepLosses {
         [self.critic_x.total(), self.critic_z.total(), self.generator.total]
             .iter()
             .all(|loss| loss.is_finite())
+    }
+}
+
+/// Means over steps.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mean {
+    sum: StepLosses,
+    steps: usize,
+}
+
+impl Mean {
+    /// Takes a step in.
+    pub fn add(&mut self, losses: &StepLosses) {
+        self.sum.critic_x.add(losses.critic_x);
+        self.sum.critic_z.add(losses.critic_z);
+        self.sum.generator.add(losses.generator);
+        let gradients = self.sum.gradients.iter_mut().zip(losses.gradients);
+        gradients.for_each(|(sum, norm)| *sum += norm);
+        self.steps += 1;
+    }
+
+    /// The means so far; starts anew.
+    pub fn take(&mut self) -> StepLosses {
+        let Self { sum, steps } = std::mem::take(self);
+        let share = 1.0 / steps.max(1) as f64;
+        StepLosses {
+            critic_x: sum.critic_x.scaled(share),
+            critic_z: sum.critic_z.scaled(share),
+            generator: sum.generator.scaled(share),
+            gradients: sum.gradients.map(|norm| norm * share),
+        }
     }
 }
 
@@ -107,14 +143,20 @@ enum Update {
     CriticZ,
     Generator,
     Reconstruction,
+    Prediction,
 }
 
 impl Trainer {
     /// Fresh nets.
     #[must_use]
     pub fn new(nets: Nets, settings: Settings) -> Self {
-        let streams = Streams::new(settings.seed);
-        let weights = nets.init(streams);
+        let weights = nets.init(Streams::new(settings.seed));
+        Self::with_weights(nets, settings, weights)
+    }
+
+    /// Starts from weights.
+    #[must_use]
+    pub fn with_weights(nets: Nets, settings: Settings, weights: Weights) -> Self {
         let mut zeros = weights.clone();
         zeros.nets_mut().into_iter().for_each(|net| net.fill(0.0));
         let state = State {
@@ -143,28 +185,35 @@ impl Trainer {
     /// One generator step. `fill` writes the windows of critic update 0, 1, …, each `[batch, window]`.
     ///
     /// For each of five batches an update of Cx, then of Cz with the same windows and latents; then one of E and G with
-    /// the last. In the warm-up only one of E and G, on the reconstruction.
+    /// the last. In the warm-up only one of E and G, on the reconstruction. AER has nothing but such steps, on its own
+    /// loss.
     pub fn step(&mut self, fill: impl FnMut(usize, &mut [f32])) -> StepLosses {
-        let losses = if self.state.step < self.settings.warm_up {
-            self.warm_up_step(fill)
-        } else {
-            self.whole_step(fill)
+        let losses = match self.nets.sizes.model() {
+            ModelKind::Aer => self.single_step(Update::Prediction, fill),
+            ModelKind::Tadgan if self.state.step < self.settings.warm_up => {
+                self.single_step(Update::Reconstruction, fill)
+            }
+            ModelKind::Tadgan => self.whole_step(fill),
         };
         self.state.step += 1;
         self.follow();
         losses
     }
 
-    fn warm_up_step(&mut self, mut fill: impl FnMut(usize, &mut [f32])) -> StepLosses {
+    /// Sets the generator steps of the warm-up: it may end earlier than it was to, but not before what was done.
+    pub fn set_warm_up(&mut self, steps: usize) {
+        self.settings.warm_up = steps;
+    }
+
+    fn single_step(&mut self, update: Update, mut fill: impl FnMut(usize, &mut [f32])) -> StepLosses {
         let batch = self.settings.batch;
         let mut x = vec![0.0; batch * self.nets.sizes.window];
         fill(0, &mut x);
         // No latents are drawn and nothing is interpolated, but shards are cut from all three alike.
         let (z, alpha) = (vec![0.0; batch * self.nets.sizes.latent], vec![0.0; batch]);
         let mut losses = StepLosses::default();
-        for part in self.update(Update::Reconstruction, self.state.step, &x, &z, &alpha) {
-            losses.generator.add(part.1);
-        }
+        let parts = self.update(update, self.state.step, (&x, &z, &alpha), &mut losses.gradients);
+        parts.into_iter().for_each(|part| losses.generator.add(part.1));
         losses
     }
 
@@ -184,25 +233,29 @@ impl Trainer {
                 (Update::CriticZ, &mut losses.critic_z),
             ] {
                 alpha.fill_with(|| rng::uniform(&mut alphas));
-                for part in self.update(update, number, &x, &z, &alpha) {
+                for part in self.update(update, number, (&x, &z, &alpha), &mut losses.gradients) {
                     sum.add(part.0.scaled(1.0 / CRITIC_UPDATES as f64));
                 }
             }
         }
-        for part in self.update(Update::Generator, self.state.step, &x, &z, &alpha) {
-            losses.generator.add(part.1);
-        }
+        let parts = self.update(
+            Update::Generator,
+            self.state.step,
+            (&x, &z, &alpha),
+            &mut losses.gradients,
+        );
+        parts.into_iter().for_each(|part| losses.generator.add(part.1));
         losses
     }
 
-    /// Computes the shards' gradients, sums them in order and lets Adam act; returns the shards' losses.
+    /// Computes the shards' gradients, sums them in order and lets Adam act; returns the shards' losses, and adds to the
+    /// norms.
     fn update(
         &mut self,
         update: Update,
         number: usize,
-        x: &[f32],
-        z: &[f32],
-        alpha: &[f32],
+        (x, z, alpha): (&[f32], &[f32], &[f32]),
+        norms: &mut [f64; 4],
     ) -> Vec<(CriticLoss, GeneratorLoss)> {
         let (nets, weights, streams) = (&self.nets, &self.state.weights, self.streams);
         let (window, latent) = (nets.sizes.window, nets.sizes.latent);
@@ -243,18 +296,18 @@ impl Trainer {
                 }
             }
         });
-        self.apply(update, number);
+        self.apply(update, number, norms);
         losses
     }
 
     /// Sums the shards' gradients into the first shard's, updates the weights that `update` is about, and clears.
-    fn apply(&mut self, update: Update, number: usize) {
+    fn apply(&mut self, update: Update, number: usize, norms: &mut [f64; 4]) {
         // Each of the three optimisers counts its own updates; the critics' begin after the warm-up.
         let before = self.settings.warm_up * CRITIC_UPDATES;
-        let (nets, count): (&[usize], _) = match update {
-            Update::CriticX => (&[2], number - before),
-            Update::CriticZ => (&[3], number - before),
-            Update::Generator | Update::Reconstruction => (&[0, 1], number),
+        let (nets, count, share): (&[usize], _, _) = match update {
+            Update::CriticX => (&[2], number - before, 1.0 / CRITIC_UPDATES as f64),
+            Update::CriticZ => (&[3], number - before, 1.0 / CRITIC_UPDATES as f64),
+            Update::Generator | Update::Reconstruction | Update::Prediction => (&[0, 1], number, 1.0),
         };
         let state = &mut self.state;
         let weights = state.weights.nets_mut();
@@ -267,23 +320,23 @@ impl Trainer {
                 sum.iter_mut().zip(&*other).for_each(|(sum, g)| *sum += g);
                 other.fill(0.0);
             }
+            let square: f64 = sum.iter().map(|g| f64::from(*g).powi(2)).sum();
+            norms[net] += share * square.sqrt();
             let rate = self.settings.learning_rate;
             adam::update(count as u64 + 1, rate, sum, first[net], second[net], weights[net]);
             sum.fill(0.0);
         }
     }
 
-    /// Lets the average follow the weights, faster at first so that it soon forgets where they started.
+    /// Lets the average follow the weights, faster at first so that it soon forgets where they started; the critics
+    /// start when the warm-up ends.
     fn follow(&mut self) {
-        let steps = self.state.step as f64;
-        let keep = self.settings.average.min((1.0 + steps) / (10.0 + steps)) as f32;
-        let pairs = self
-            .state
-            .average
-            .nets_mut()
-            .into_iter()
-            .zip(self.state.weights.nets());
-        for (average, weights) in pairs {
+        let critics = self.state.step.saturating_sub(self.settings.warm_up);
+        let steps = [self.state.step, self.state.step, critics, critics];
+        let nets = self.state.weights.nets();
+        for ((average, weights), steps) in self.state.average.nets_mut().into_iter().zip(nets).zip(steps) {
+            let steps = steps as f64;
+            let keep = self.settings.average.min((1.0 + steps) / (10.0 + steps)) as f32;
             for (a, w) in average.iter_mut().zip(weights) {
                 *a = keep * *a + (1.0 - keep) * w;
             }
@@ -321,6 +374,7 @@ fn run_shard(
                 workspace.reconstruction(nets, weights, batch, dropout.as_mut()),
             )
         }
+        Update::Prediction => (CriticLoss::default(), workspace.prediction(nets, weights, batch)),
         Update::Generator => {
             let mut dropout = stream(Purpose::DropoutG);
             (

@@ -2,18 +2,25 @@
 
 mod graph;
 mod proto;
+mod read;
 
 pub use graph::{critic_x, critic_z, encoder, generator};
+pub use read::read;
+
+use scorer::manifest::ModelKind;
 
 use crate::nets::{Nets, Weights};
 
-/// The four nets in the order of `scorer::manifest::NET_FILES`.
+/// The nets that there are, in the order of `scorer::manifest::ModelKind::net_files`.
 #[must_use]
-pub fn all(nets: &Nets, weights: &Weights) -> [Vec<u8>; 4] {
-    [
+pub fn all(nets: &Nets, weights: &Weights) -> Vec<Vec<u8>> {
+    let mut files = vec![
         encoder(nets, &weights.encoder),
         generator(nets, &weights.generator),
-        critic_x(nets, &weights.critic_x),
-        critic_z(nets, &weights.critic_z),
-    ]
+    ];
+    if nets.sizes.model() == ModelKind::Tadgan {
+        files.push(critic_x(nets, &weights.critic_x));
+        files.push(critic_z(nets, &weights.critic_z));
+    }
+    files
 }
