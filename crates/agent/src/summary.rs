@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use ingest::labels::Labels;
-use types::{AlertState, SeriesKey, Severity, Timestamp};
+use types::{AlertState, Limit, SeriesKey, Severity, Timestamp};
 
 use crate::replay::Facts;
 use crate::report::{Report, SeriesReport};
@@ -40,15 +40,14 @@ impl Summary {
     /// Sums a finished replay up.
     #[must_use]
     pub fn new(facts: Facts, sinks: &Sinks, labels: Option<&Labels>, file: &Path) -> Self {
-        let firing = |severity| {
-            let states = sinks.alerts.iter().filter(|a| a.severity == severity);
-            states.filter(|a| a.state == AlertState::Firing).count()
+        let count = |limit: bool, state, severity| {
+            let alerts = sinks.alerts.iter().filter(|a| a.limit.is_some() == limit);
+            alerts
+                .filter(|a| a.state == state && a.severity == severity)
+                .count()
         };
-        let escalated = sinks
-            .alerts
-            .iter()
-            .filter(|a| a.state == AlertState::Escalated)
-            .count();
+        let firing = |severity| count(false, AlertState::Firing, severity);
+        let escalated = count(false, AlertState::Escalated, Severity::Critical);
         let (rows, scored) = sinks
             .series
             .values()
@@ -70,6 +69,14 @@ impl Summary {
                 ),
             ),
         ];
+        let announced = count(true, AlertState::Firing, Severity::Warning);
+        let unannounced = count(true, AlertState::Firing, Severity::Critical);
+        if announced + unannounced > 0 {
+            let came = count(true, AlertState::Escalated, Severity::Critical);
+            let text =
+                format!("{announced} crossings forecast, {came} of them came; {unannounced} came unforecast");
+            lines.push(("limits".to_owned(), text));
+        }
         if !sinks.rejected.is_empty() {
             let reasons: Vec<String> = sinks
                 .rejected
@@ -104,13 +111,19 @@ impl Summary {
             .iter()
             .take(ALERTS_SHOWN)
             .map(|a| {
+                let about = match &a.limit {
+                    Some(limit) => limit_text(limit, a.value),
+                    None => format!(
+                        "score {:<5.2} value {:.6} expected {:.6}",
+                        a.score,
+                        a.value,
+                        a.expected.unwrap_or(f64::NAN)
+                    ),
+                };
                 format!(
-                    "{}  {:<8}  score {:<5.2} value {:.6} expected {:.6}  {}",
+                    "{}  {:<8}  {about}  {}",
                     a.available_at,
                     a.severity.name(),
-                    a.score,
-                    a.value,
-                    a.expected.unwrap_or(f64::NAN),
                     a.series
                 )
             })
@@ -154,6 +167,7 @@ impl Summary {
                 .cloned()
                 .collect(),
             labels: windows_of(sinks, labels, &file, key),
+            ahead: sinks.ahead.get(key).cloned(),
         });
         crate::report::render(&Report {
             title: ingest::file::stem(&file),
@@ -171,6 +185,18 @@ impl Summary {
                 .collect(),
         })
     }
+}
+
+/// What a limit alert is about, in few words.
+fn limit_text(limit: &Limit, value: f64) -> String {
+    let forecast = limit
+        .forecast
+        .map_or_else(String::new, |f| format!(" forecast {f:.6}"));
+    format!(
+        "{} limit {} value {value:.6}{forecast}",
+        limit.bound.name(),
+        limit.value
+    )
 }
 
 /// Labelled windows of a series: from the labels file, else from the file's own `label` column.
@@ -198,7 +224,7 @@ pub fn label_tally(sinks: &Sinks, labels: Option<&Labels>, file: &Path) -> Optio
         let opened: Vec<Timestamp> = sinks
             .alerts
             .iter()
-            .filter(|a| a.series == *key && a.state == AlertState::Firing)
+            .filter(|a| a.limit.is_none() && a.series == *key && a.state == AlertState::Firing)
             .map(|a| a.available_at)
             .collect();
         tally.windows += windows.len() as u64;

@@ -10,7 +10,7 @@ use types::{DurationMs, Timestamp};
 
 use super::lines::{band_path, dots, line};
 use super::points::Point;
-use super::spans::Span;
+use super::spans::{Span, limits};
 use super::{axis, html};
 
 /// Drawing units across and down; the script uses the same.
@@ -25,12 +25,14 @@ pub(super) struct Frame {
     high: f64,
     /// Upper edge of the score panel; the lower is 0.
     score: f64,
+    /// The last point is a forecast.
+    ahead: bool,
 }
 
 impl Frame {
     /// The frame that holds all `points`, each `interval` long. Expected values that run away are cut off at half
     /// a range outside the values, lest they flatten the metric.
-    pub(super) fn around(points: &[Point], interval: DurationMs) -> Self {
+    pub(super) fn around(points: &[Point], interval: DurationMs, ahead: bool) -> Self {
         let from = points.first().map_or(0, |p| p.at);
         let to = points.last().map_or(from, |p| p.at) + interval.max(1);
         let (mut low, mut high) =
@@ -56,6 +58,7 @@ impl Frame {
             low: low - pad,
             high: high + pad,
             score: (score * 1.05).max(2.5),
+            ahead,
         }
     }
 
@@ -109,8 +112,15 @@ pub(super) fn draw(
         } else {
             span.end
         };
+        let about = span.worst.limit.map_or_else(String::new, |limit| {
+            format!(
+                ", {} the limit of {},",
+                limit.bound.name(),
+                html::number(limit.value)
+            )
+        });
         let title = format!(
-            "{} {} to {}",
+            "{}{about} {} to {}",
             span.severity.name(),
             html::time(span.start),
             html::time(end)
@@ -134,6 +144,14 @@ pub(super) fn draw(
         "expected",
         line(points, frame, step, |p| p.expected.map(|v| frame.y(v))),
     );
+    let limits = limits(spans).into_iter();
+    let across: String = limits
+        .map(|v| format!("M0 {:.0}h{WIDTH:.0}", frame.y(v)))
+        .collect();
+    path(out, "bound", &across);
+    let next = frame.ahead.then(|| points.last()).flatten();
+    let dot = next.and_then(|p| Some(format!("M{:.0} {:.0}h0", frame.x(p.at), frame.y(p.expected?))));
+    path(out, "ahead", &dot.unwrap_or_default());
     out.push_str("</svg></div>\n<div class=\"panel score\">");
     for (limit, name) in [(0.0, "0"), (1.0, "1"), (2.0, "2")] {
         y_label(out, frame.y_score(limit), name);
@@ -200,13 +218,18 @@ fn band(out: &mut String, frame: &Frame, from: Timestamp, to: Timestamp, class: 
 type Get = fn(&Point) -> Option<f64>;
 
 /// Appends what the script needs: the points in compact columns, numbers only.
-pub(super) fn data(out: &mut String, points: &[Point], frame: &Frame) {
+pub(super) fn data(out: &mut String, points: &[Point], spans: &[Span<'_>], frame: &Frame) {
     let unit = points.windows(2).fold(0, |g, w| gcd(g, w[1].at - w[0].at)).max(1);
     let _ = write!(
         out,
-        "<script type=\"application/json\">{{\"from\":{},\"to\":{},\"unit\":{unit},\"steps\":[",
-        frame.from, frame.to
+        "<script type=\"application/json\">{{\"from\":{},\"to\":{},\"unit\":{unit},\"ahead\":{},\"limits\":[",
+        frame.from, frame.to, frame.ahead
     );
+    for (i, limit) in limits(spans).into_iter().enumerate() {
+        out.push_str(if i > 0 { "," } else { "" });
+        html::json(out, Some(limit), 7);
+    }
+    out.push_str("],\"steps\":[");
     let mut last = frame.from;
     for (i, point) in points.iter().enumerate() {
         let comma = if i > 0 { "," } else { "" };
@@ -262,7 +285,7 @@ mod tests {
             vec![Some(0.0); 3],
         ] {
             let points: Vec<Point> = values.iter().enumerate().map(|(i, v)| at(i as i64, *v)).collect();
-            let frame = Frame::around(&points, 60_000);
+            let frame = Frame::around(&points, 60_000, false);
             let mut out = String::new();
             draw(&mut out, &points, &frame, &[], &[], (100, 10));
             assert!(!out.contains("NaN") && !out.contains("inf"), "{values:?}: {out}");
@@ -273,7 +296,7 @@ mod tests {
     fn an_expected_value_that_runs_away_does_not_flatten_the_metric() {
         let mut points: Vec<Point> = (0..10).map(|i| at(i, Some(i as f64))).collect();
         points[5].expected = Some(1e9);
-        let frame = Frame::around(&points, 60_000);
+        let frame = Frame::around(&points, 60_000, false);
         assert!(frame.high < 20.0);
     }
 }

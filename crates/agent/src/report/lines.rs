@@ -175,7 +175,7 @@ mod tests {
             at(3, Some(0.5)),
             at(4, None),
         ];
-        let frame = Frame::around(&points, 60_000);
+        let frame = Frame::around(&points, 60_000, false);
         let d = line(&points, &frame, 1.0, |p| p.value.map(|v| frame.y(v)));
         assert_eq!(d, ("M0 955l400 -910".to_owned(), "M1200 500h0".to_owned()));
     }
@@ -196,7 +196,7 @@ mod tests {
                 )
             })
             .collect();
-        let frame = Frame::around(&points, 60_000);
+        let frame = Frame::around(&points, 60_000, false);
         let (d, _) = line(&points, &frame, WIDTH / 10.0, |p| p.value.map(|v| frame.y(v)));
         let top = frame.y(10.0).round() - frame.y(0.0).round();
         assert!(d.contains(&format!(" {top:.0} ")), "{top} in {d}");

@@ -17,7 +17,7 @@ mod tests;
 
 use std::fmt::Write as _;
 
-use types::{Alert, ScoreRow, Severity, Timestamp};
+use types::{Alert, Forecast, ScoreRow, Severity, Timestamp};
 
 use self::html::{escape, number};
 use self::spans::{Span, hits, spans};
@@ -78,6 +78,8 @@ pub struct SeriesReport {
     pub alerts: Vec<Alert>,
     /// Known anomalies, start and end; empty where there are no labels.
     pub labels: Vec<(Timestamp, Timestamp)>,
+    /// What is expected of the bucket after the last that closed, where the nets predict.
+    pub ahead: Option<Forecast>,
 }
 
 /// A series with what is worked out from it.
@@ -278,10 +280,11 @@ fn section(out: &mut String, index: usize, examined: &Examined<'_>, budget: &Bud
     } else {
         let interval = points::interval(&series.rows);
         let all = points::points(&series.rows, interval);
-        let few = points::thin(&all, budget.points);
-        let frame = chart::Frame::around(&few, interval);
+        let mut few = points::thin(&all, budget.points);
+        let ahead = points::look_ahead(&mut few, series.ahead.as_ref());
+        let frame = chart::Frame::around(&few, interval, ahead);
         out.push_str("<figure>\n");
-        legend(out, !spans.is_empty(), !series.labels.is_empty());
+        legend(out, examined, ahead);
         chart::draw(
             out,
             &few,
@@ -291,7 +294,7 @@ fn section(out: &mut String, index: usize, examined: &Examined<'_>, budget: &Bud
             (budget.columns, budget.alerts),
         );
         out.push_str("<div class=\"tools\"><output></output><button type=\"button\" hidden>Whole range</button></div>\n");
-        chart::data(out, &few, &frame);
+        chart::data(out, &few, spans, &frame);
         let _ = writeln!(
             out,
             "<figcaption>Metric, expected value and score of {} from {} to {}: {}.</figcaption>\n</figure>",
@@ -335,6 +338,16 @@ fn facts(examined: &Examined<'_>) -> String {
     } else {
         format!("alerts: {}", alert_count(spans.iter()))
     });
+    if let Some(next) = &series.ahead {
+        let band = next.band.map_or_else(String::new, |[low, high]| {
+            format!(" ({} to {})", number(low), number(high))
+        });
+        facts.push(format!(
+            "forecast for {}: {}{band}",
+            html::time(next.timestamp),
+            number(next.value)
+        ));
+    }
     if !series.labels.is_empty() {
         let (hit, outside) = (examined.hit, examined.outside);
         facts.push(format!("labels: {hit} of {} hit", series.labels.len()));
@@ -343,16 +356,28 @@ fn facts(examined: &Examined<'_>) -> String {
     facts.join(" · ")
 }
 
-fn legend(out: &mut String, alerts: bool, labels: bool) {
-    out.push_str(
-        "<ul class=\"legend\"><li><i class=\"metric\"></i>metric</li><li><i class=\"expected\"></i>expected (reconstruction)</li>\
-         <li><i class=\"band\"></i>band</li><li><i class=\"anomaly\"></i>score</li>",
-    );
-    if alerts {
-        out.push_str("<li><i class=\"warning\"></i>warning</li><li><i class=\"critical\"></i>critical</li>");
-    }
-    if labels {
-        out.push_str("<li><i class=\"label\"></i>label</li>");
+fn legend(out: &mut String, examined: &Examined<'_>, ahead: bool) {
+    let Examined { series, spans, .. } = examined;
+    let expected = if series.ahead.is_some() {
+        "expected (forecast)"
+    } else {
+        "expected (reconstruction)"
+    };
+    let alerts = !spans.is_empty();
+    let items = [
+        (true, "metric", "metric"),
+        (true, "expected", expected),
+        (true, "band", "band"),
+        (ahead, "ahead", "forecast of the next bucket"),
+        (true, "anomaly", "score"),
+        (alerts, "warning", "warning"),
+        (alerts, "critical", "critical"),
+        (!spans::limits(spans).is_empty(), "bound", "limit"),
+        (!series.labels.is_empty(), "label", "label"),
+    ];
+    out.push_str("<ul class=\"legend\">");
+    for (_, class, text) in items.into_iter().filter(|(shown, ..)| *shown) {
+        let _ = write!(out, "<li><i class=\"{class}\"></i>{text}</li>");
     }
     out.push_str("</ul>\n");
 }

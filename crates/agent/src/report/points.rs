@@ -1,6 +1,6 @@
 //! Rows as points to draw: in order of time, with gaps made explicit, and few enough.
 
-use types::{DurationMs, ScoreRow};
+use types::{DurationMs, Forecast, ScoreRow};
 
 /// One row, with every absent or non-finite number as `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -93,6 +93,33 @@ pub(super) fn thin(points: &[Point], budget: usize) -> Vec<Point> {
         out.extend(keep.into_iter().map(|i| chunk[i]));
     }
     out
+}
+
+/// Puts the forecast of the next bucket at the end of `points`, or into the bucket that was still open when the input ended.
+/// Returns whether it has its place there.
+pub(super) fn look_ahead(points: &mut Vec<Point>, forecast: Option<&Forecast>) -> bool {
+    let Some(forecast) = forecast.filter(|f| f.value.is_finite()) else {
+        return false;
+    };
+    let at = forecast.timestamp.millis();
+    if points.last().is_none_or(|last| last.at < at) {
+        points.push(Point {
+            at,
+            ..Point::default()
+        });
+    }
+    let Some(last) = points
+        .last_mut()
+        .filter(|last| last.at == at && last.score.is_none())
+    else {
+        return false;
+    };
+    last.expected = Some(forecast.value);
+    last.threshold = forecast
+        .band
+        .map(|[_, high]| high - forecast.value)
+        .filter(|half| half.is_finite());
+    true
 }
 
 #[cfg(test)]

@@ -121,6 +121,9 @@ function redraw(data, view, plots, axis, [top, bottom]) {
   lines(top, "metric", data.value, y);
   lines(top, "expected", data.expected, y);
   set(top, "band", area(data, from, to, x, y));
+  set(top, "bound", data.limits.map(v => `M0 ${y(v)}h${WIDTH}`).join(""));
+  const next = data.time.length - 1;
+  set(top, "ahead", data.ahead && to === next ? `M${x(next)} ${y(data.expected[next])}h0` : "");
   lines(bottom, "anomaly", data.score, yScore);
   let dots = "";
   for (let i = from; i <= to; i++) if (data.peak[i] >= 1) dots += `M${x(i)} ${yScore(data.peak[i])}h0`;

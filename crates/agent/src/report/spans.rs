@@ -18,6 +18,24 @@ pub(super) struct Span<'a> {
     pub(super) worst: &'a Alert,
 }
 
+impl Span<'_> {
+    /// A limit says nothing of what is normal.
+    pub(super) fn is_anomaly(&self) -> bool {
+        self.worst.limit.is_none()
+    }
+}
+
+/// The limits that `spans` are about, each once, ascending.
+pub(super) fn limits(spans: &[Span<'_>]) -> Vec<f64> {
+    let mut all: Vec<f64> = spans
+        .iter()
+        .filter_map(|s| s.worst.limit.map(|l| l.value))
+        .collect();
+    all.sort_by(f64::total_cmp);
+    all.dedup();
+    all
+}
+
 /// The events of `alerts`, in order of start.
 pub(super) fn spans(alerts: &[Alert]) -> Vec<Span<'_>> {
     let mut events: BTreeMap<&str, Span<'_>> = BTreeMap::new();
@@ -47,17 +65,18 @@ pub(super) fn spans(alerts: &[Alert]) -> Vec<Span<'_>> {
     out
 }
 
-/// How many of `labels` have an event that became known inside them, and how many events did so inside none.
+/// How many of `labels` have an anomaly that became known inside them, and how many anomalies did so inside none.
 pub(super) fn hits(spans: &[Span<'_>], labels: &[(Timestamp, Timestamp)]) -> (usize, usize) {
     let inside = |span: &Span<'_>, label: &(Timestamp, Timestamp)| {
         (label.0..=label.1).contains(&span.known.unwrap_or(span.start))
     };
     let hit = labels
         .iter()
-        .filter(|l| spans.iter().any(|s| inside(s, l)))
+        .filter(|l| spans.iter().any(|s| s.is_anomaly() && inside(s, l)))
         .count();
     let outside = spans
         .iter()
+        .filter(|s| s.is_anomaly())
         .filter(|s| !labels.iter().any(|l| inside(s, l)))
         .count();
     (hit, outside)

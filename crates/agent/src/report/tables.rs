@@ -52,13 +52,22 @@ fn alert_row(out: &mut String, span: &Span<'_>) {
         .threshold
         .map_or_else(String::new, |t| format!(" ± {}", number(t)));
     let mut parts = vec![
+        ("prediction", worst.parts.prediction.unwrap_or_default()),
         ("reconstruction", worst.parts.reconstruction),
         ("critic", worst.parts.critic),
         ("range", worst.parts.range),
         ("envelope", worst.parts.envelope),
     ];
     parts.retain(|(_, v)| *v != 0.0);
-    let parts: Vec<String> = parts.iter().map(|(name, v)| format!("{name} {v:.2}")).collect();
+    let mut parts: Vec<String> = parts.iter().map(|(name, v)| format!("{name} {v:.2}")).collect();
+    if let Some(limit) = &worst.limit {
+        parts.push(format!(
+            "{} the limit of {}",
+            limit.bound.name(),
+            number(limit.value)
+        ));
+        parts.extend(limit.forecast.map(|f| format!("forecast {}", number(f))));
+    }
     let severity = span.severity.name();
     let cells = [
         ("End", end),

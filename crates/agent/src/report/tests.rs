@@ -75,6 +75,7 @@ fn series(name: &str, n: usize) -> SeriesReport {
             alert("b", AlertState::Firing, 900, 903, 1.2),
         ],
         labels: vec![(at(590), at(630)), (at(100), at(110))],
+        ahead: None,
     }
 }
 
@@ -131,6 +132,56 @@ fn events_span_from_firing_to_resolved_and_open_ones_stay_open() {
         (0, 2),
         "an alert that began before the label is no hit"
     );
+}
+
+#[test]
+fn forecasts_and_limits_are_drawn_and_said() {
+    let mut one = series("cpu", 2000);
+    let next = |i: usize| Forecast {
+        series: SeriesKey::from_name("cpu").unwrap(),
+        timestamp: at(i),
+        value: 61.5,
+        band: Some([58.0, 65.0]),
+        confidence: 0.8,
+        available_at: at(i),
+    };
+    one.ahead = Some(next(2000));
+    let mut limit = alert("c", AlertState::Firing, 1000, 1001, 1.0);
+    limit.limit = Some(types::Limit {
+        bound: types::Bound::Above,
+        value: 70.0,
+        forecast: Some(72.5),
+    });
+    one.alerts.push(limit);
+    let page = render(&report(vec![one.clone()]));
+    for text in [
+        "forecast for 2014-04-08 22:40: 61.5 (58 to 65)",
+        "expected (forecast)",
+        "forecast of the next bucket</li>",
+        "above the limit of 70, forecast 72.5",
+        "title=\"warning, above the limit of 70, 2014-04-05",
+        "\"ahead\":true,\"limits\":[70]",
+        "labels: 1 of 2 hit · 1 alert outside labels",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    assert!(page.contains("class=\"ahead\" d=\"M2") || page.contains("class=\"ahead\" d=\"M1"));
+    // The bucket under way when the input ended is the one that was forecast.
+    let last = one.rows.last_mut().unwrap();
+    (last.status, last.score, last.expected) = (RowStatus::Pending, None, None);
+    one.ahead = Some(next(1999));
+    let mut points = points::points(&one.rows, 5 * MINUTE);
+    assert!(points::look_ahead(&mut points, one.ahead.as_ref()));
+    assert_eq!(points.len(), 2000);
+    assert_eq!(
+        (points[1999].expected, points[1999].threshold),
+        (Some(61.5), Some(3.5))
+    );
+    assert!(points[1999].value.is_some());
+    // A forecast of the past has no place.
+    assert!(!points::look_ahead(&mut points, Some(&next(1500))));
+    let plain = render(&report(vec![series("cpu", 2000)]));
+    assert!(plain.contains("expected (reconstruction)") && plain.contains("\"ahead\":false,\"limits\":[]"));
 }
 
 #[test]
