@@ -14,6 +14,10 @@
 //! - name and hash of each file.
 //!
 //! The disk holds the buckets, and for as long as a file is read those of the file once more.
+//!
+//! `train tadgan --data DIR --arch conv --warm-up 0 --steps 2 --threads 1` on files of 10 series of 5000 points each
+//! peaked (maximum resident set) at 72.3 MiB with 10 files, at 72.7 MiB with 100, at 73.7 MiB with 1000: 50 million
+//! points, 355 MB of text. The integration test `memory` counts what the reading alone allocates.
 
 mod error;
 mod inputs;
@@ -317,8 +321,16 @@ impl fmt::Display for Summary {
                 0 => String::new(),
                 more => format!(", and {more} more"),
             };
-            let (n, named) = (self.unusable_files, self.unusable_named.join(", "));
-            write!(f, "; {n} files hold nothing usable ({named}{more})")?;
+            let holds = match self.unusable_files {
+                1 => "file holds",
+                _ => "files hold",
+            };
+            let named = self.unusable_named.join(", ");
+            write!(
+                f,
+                "; {} {holds} nothing usable ({named}{more})",
+                self.unusable_files
+            )?;
         }
         Ok(())
     }

@@ -55,20 +55,20 @@ impl Watched {
     /// The SHA-256 of the whole file, once its samples have been read.
     pub(super) fn finish(mut self) -> Result<String, DataError> {
         let path = self.path;
-        let failed = |source| DataError::Read {
-            path: path.clone(),
-            source,
-        };
         // What lies behind the end of compressed data.
-        io::copy(&mut self.tap, &mut io::sink()).map_err(failed)?;
-        let hashing = self.tap.lock();
-        if let Some(before) = self.before {
-            let after = fs::metadata(&path).map_err(failed)?;
-            if before != Stamp::of(&after) || before.len != hashing.read {
-                return Err(DataError::Changed { path });
-            }
+        if let Err(source) = io::copy(&mut self.tap, &mut io::sink()) {
+            return Err(DataError::Read { path, source });
         }
-        Ok(hex(hashing.hash.clone()))
+        let hashing = self.tap.lock();
+        let same = self.before.is_none_or(|before| {
+            let after = fs::metadata(&path).map(|after| Stamp::of(&after));
+            before.len == hashing.read && after.is_ok_and(|after| after == before)
+        });
+        if same {
+            Ok(hex(hashing.hash.clone()))
+        } else {
+            Err(DataError::Changed { path })
+        }
     }
 }
 
@@ -111,4 +111,81 @@ impl Read for Tap {
 /// Hexadecimal, as manifests write it.
 pub(super) fn hex(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use scorer::bundle::sha256_hex;
+
+    use super::*;
+
+    /// Opens a file of 20 000 rows, reads some, lets `change` happen, reads on to the end.
+    fn read_while(change: impl FnOnce(&Path)) -> Result<String, DataError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metric.csv");
+        fs::write(&path, rows()).unwrap();
+        let (mut reader, watched) = open(&path).unwrap();
+        assert!(reader.by_ref().take(100).all(|item| item.is_ok()));
+        change(&path);
+        // What it still reads is not looked at: the change makes all of it worthless.
+        reader.for_each(drop);
+        watched.finish()
+    }
+
+    fn rows() -> String {
+        let rows = (0..20_000).map(|k| format!("{},{}\n", 1_700_000_000 + 60 * k, k % 7));
+        std::iter::once("timestamp,value\n".to_owned())
+            .chain(rows)
+            .collect()
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_file() {
+        assert_eq!(read_while(|_| {}).unwrap(), sha256_hex(rows().as_bytes()));
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(rows().as_bytes()).unwrap();
+        let packed = packed.finish().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metric.csv.gz");
+        fs::write(&path, &packed).unwrap();
+        let (reader, watched) = open(&path).unwrap();
+        assert_eq!(reader.count(), 20_000);
+        assert_eq!(watched.finish().unwrap(), sha256_hex(&packed));
+    }
+
+    #[test]
+    fn a_change_under_the_reader_is_seen() {
+        let append = |path: &Path| {
+            let mut file = File::options().append(true).open(path).unwrap();
+            file.write_all(b"1800000000,1\n").unwrap();
+        };
+        let replace = |path: &Path| {
+            let other = path.with_extension("new");
+            fs::write(&other, rows()).unwrap();
+            fs::rename(&other, path).unwrap();
+        };
+        let cut = |path: &Path| {
+            File::options()
+                .write(true)
+                .open(path)
+                .unwrap()
+                .set_len(500_000)
+                .unwrap()
+        };
+        let rewrite = |path: &Path| {
+            // The clock of a file system may be too coarse to see a change so soon after the file was made.
+            let file = File::options().write(true).open(path).unwrap();
+            let later = file.metadata().unwrap().modified().unwrap() + std::time::Duration::from_secs(1);
+            file.set_modified(later).unwrap();
+        };
+        let remove = |path: &Path| fs::remove_file(path).unwrap();
+        let changes: [fn(&Path); 5] = [append, replace, cut, rewrite, remove];
+        for (number, change) in changes.into_iter().enumerate() {
+            let error = read_while(change).unwrap_err();
+            assert!(matches!(error, DataError::Changed { .. }), "{number}: {error}");
+            assert!(error.to_string().contains("changed while it was read"));
+        }
+    }
 }
