@@ -207,15 +207,28 @@ fn inputs_are_filled_in_side_by_side() {
 }
 
 #[test]
-fn a_fraction_leaves_the_rest_of_each_series_unseen() {
+fn a_fraction_leaves_the_rest_of_the_time_unseen() {
     let dir = tempfile::tempdir().unwrap();
-    let path = write(&dir, "a.csv", &regular(60, 1000));
-    let part = DataOptions {
-        train_fraction: 0.7,
-        ..options()
+    let at_fraction = |path: &Path, train_fraction| {
+        let options = DataOptions {
+            train_fraction,
+            ..options()
+        };
+        load(path, &options)
     };
-    let part = load(&path, &part).unwrap();
-    let first = load(&write(&dir, "b.csv", &regular(60, 700)), &options()).unwrap();
+    // Two series: one all the time, 1000 minutes, one with a pause from minute 300 to 400.
+    let times = (0..=1000).map(|k| 1_700_000_040 + 60 * k);
+    let whole: Samples = times.map(|t| (t, (t as f64 * 0.01).sin())).collect();
+    let paused: Samples = [&whole[..300], &whole[400..]].concat();
+    let path = write(&dir, "a.csv", &table(&[whole.clone(), paused.clone()]));
+    // Minute 700 is the first that does not end in the first 70 %.
+    let early = [whole[..700].to_vec(), paused[..600].to_vec()];
+    let early = write(&dir, "b.csv", &table(&early));
+    let (part, first) = (
+        at_fraction(&path, 0.7).unwrap(),
+        load(&early, &options()).unwrap(),
+    );
+    assert_eq!(part.runs(), 3);
     assert_eq!(slices(&part).map(places), slices(&first).map(places));
     assert_eq!(part.range(), first.range());
     for place in slices(&part).into_iter().flat_map(places) {
@@ -224,11 +237,9 @@ fn a_fraction_leaves_the_rest_of_each_series_unseen() {
             first.window(place, &SCALER, WINDOW).unwrap()
         );
     }
-    let little = DataOptions {
-        train_fraction: 0.019,
-        ..options()
-    };
-    let error = load(&path, &little).unwrap_err();
+    // What a pause cuts off is not taken as the first part of what remains.
+    assert_eq!(at_fraction(&path, 0.35).unwrap().runs(), 2);
+    let error = at_fraction(&path, 0.0199).unwrap_err();
     assert!(
         matches!(error, DataError::TooShort { longest: 19, .. }),
         "{error}"
@@ -353,7 +364,7 @@ fn irregular_timestamps_are_said_to_be() {
     };
     assert_eq!(load(&path, &longer).unwrap().summary.filled, 0);
     // Gaps beyond a window are not filled in, but leave nothing that is long enough.
-    let times = (0..20).map(|k| k).chain((1..200).map(|k| 300 * k));
+    let times = (0..20).chain((1..200).map(|k| 300 * k));
     let samples: Samples = times.map(|t| (1_700_000_000 + t, t as f64)).collect();
     let error = load(&write(&dir, "b.csv", &table(&[samples])), &DataOptions::new(100)).unwrap_err();
     assert!(error.to_string().contains("20 buckets of 1 s"), "{error}");

@@ -19,6 +19,9 @@ use super::{DataOptions, Dataset, Summary};
 /// Buckets that wait for samples out of order: an hour in data of five minutes, when clocks are set back.
 const LATE_BUCKETS: DurationMs = 16;
 
+/// Before the first sample.
+const NO_SPAN: (i64, i64) = (i64::MAX, i64::MIN);
+
 /// Turns samples into a [`Dataset`].
 pub(super) struct Loader<'a> {
     options: &'a DataOptions,
@@ -28,6 +31,8 @@ pub(super) struct Loader<'a> {
     /// Whether series have different intervals.
     mixed: bool,
     samples: u64,
+    /// Smallest and largest time of the samples of the file at hand (milliseconds).
+    span: (i64, i64),
     /// The first thing that could not be used.
     first: Option<String>,
     irregular: Option<DataError>,
@@ -40,10 +45,11 @@ struct Series {
     spec: WindowSpec,
     window: SeriesWindow,
     chain: Chain,
-    /// Buckets of runs at least a window long, counted within the series.
-    runs: Vec<Range<u64>>,
+    /// Runs at least a window long: when they begin, and their buckets, counted within the series.
+    runs: Vec<(Timestamp, Range<u64>)>,
     /// First bucket of the present run.
     from: u64,
+    started: Timestamp,
     /// Buckets of the longest run that is shorter than a window.
     short: u64,
     filled: u64,
@@ -63,6 +69,7 @@ impl<'a> Loader<'a> {
             occurrences: Vec::new(),
             mixed: false,
             samples: 0,
+            span: NO_SPAN,
             first: None,
             irregular: None,
             longest: (0, None),
@@ -110,9 +117,7 @@ impl<'a> Loader<'a> {
         for (key, series) in all {
             self.finish_series(&key.to_string(), series)?;
         }
-        self.scratch
-            .clear()
-            .map_err(|source| self.data.spool_failed(source))?;
+        self.next_file()?;
         if self.data.runs.len() > runs {
             self.data.hashes.insert(input.name.clone(), hash);
         } else if self.samples == samples {
@@ -137,9 +142,7 @@ impl<'a> Loader<'a> {
             self.observe(&mut series, time, value)?;
         }
         self.finish_series(name, series)?;
-        self.scratch
-            .clear()
-            .map_err(|source| self.data.spool_failed(source))
+        self.next_file()
     }
 
     /// What has been read, if it can be trained on.
@@ -170,6 +173,13 @@ impl<'a> Loader<'a> {
         }))
     }
 
+    fn next_file(&mut self) -> Result<(), DataError> {
+        self.span = NO_SPAN;
+        self.scratch
+            .clear()
+            .map_err(|source| self.data.spool_failed(source))
+    }
+
     fn unusable(&mut self, input: &InputFile, reason: &str) {
         let line = format!("{}: {reason}", input.name);
         self.first.get_or_insert_with(|| line.clone());
@@ -189,6 +199,7 @@ impl<'a> Loader<'a> {
             self.reject(reason);
             return Ok(());
         }
+        self.span = (self.span.0.min(time.millis()), self.span.1.max(time.millis()));
         series.set_lateness();
         series
             .take_closed(&mut self.scratch, &mut self.occurrences)
@@ -204,8 +215,11 @@ impl<'a> Loader<'a> {
         series.end_run();
         let (window, total) = (self.options.window as u64, series.chain.len());
         let interval = series.window.interval();
-        let used = (self.options.train_fraction * total as f64).floor() as u64;
-        let clip = |run: &Range<u64>| run.start.min(used)..run.end.min(used);
+        let cut = self.cut();
+        let clip = |(started, run): &(Timestamp, Range<u64>)| {
+            let ended = cut.saturating_sub(started.millis()).max(0) / interval.unwrap_or(1);
+            run.start..run.end.min(run.start + ended.unsigned_abs())
+        };
         let clipped: Vec<Range<u64>> = series.runs.iter().map(clip).collect();
         let length = |run: &Range<u64>| run.end - run.start;
         if 2 * series.filled > total && !clipped.is_empty() {
@@ -234,12 +248,23 @@ impl<'a> Loader<'a> {
         self.data.interval = interval;
         self.data.summary.buckets += total;
         self.data.summary.filled += series.filled;
-        self.keep(series.chain, used, &runs)
+        self.keep(series.chain, &runs)
             .map_err(|source| self.data.spool_failed(source))
     }
 
-    fn keep(&mut self, chain: Chain, used: u64, runs: &[Range<u64>]) -> io::Result<()> {
+    /// Buckets that end by this time (milliseconds) are used.
+    fn cut(&self) -> i64 {
+        let fraction = self.options.train_fraction;
+        if fraction >= 1.0 {
+            return i64::MAX;
+        }
+        let (first, last) = self.span;
+        first + ((last - first) as f64 * fraction).round() as i64
+    }
+
+    fn keep(&mut self, chain: Chain, runs: &[Range<u64>]) -> io::Result<()> {
         let window = self.options.window as u64;
+        let used = runs.last().map_or(0, |run| run.end);
         let trained = |run: &Range<u64>| run.start..run.start + cuts(run.end - run.start, window).0;
         let trained: Vec<Range<u64>> = runs.iter().map(trained).collect();
         let Dataset { spool, range, .. } = &mut self.data;
@@ -290,6 +315,7 @@ impl Series {
             chain: Chain::default(),
             runs: Vec::new(),
             from: 0,
+            started: Timestamp::from_millis(0),
             short: 0,
             filled: 0,
         }
@@ -308,6 +334,9 @@ impl Series {
             if closed.restarted {
                 self.end_run();
             }
+            if self.chain.len() == self.from {
+                self.started = closed.bucket.start;
+            }
             self.filled += u64::from(closed.bucket.filled);
             scratch.push(&mut self.chain, closed.bucket.value)?;
         }
@@ -319,7 +348,7 @@ impl Series {
         let len = run.end - run.start;
         // Of the spec's two lengths the ring's is 1; a window is as long as the gap that restarts it.
         if len >= self.spec.restart_after as u64 {
-            self.runs.push(run);
+            self.runs.push((self.started, run));
         } else {
             self.short = self.short.max(len);
         }

@@ -8,7 +8,7 @@
 //! # Memory
 //! Does not grow with the points. What is held, beside buffers of less than 1 MiB and the line being read (16 MiB at
 //! most):
-//! - 2 KiB a series of the file that is being read, and 16 bytes a sample in its 17 newest buckets (of more than 4096
+//! - 3 KiB a series of the file that is being read, and 16 bytes a sample in its 17 newest buckets (of more than 4096
 //!   in a bucket, the others are rejected, as when serving);
 //! - 56 bytes a run of buckets at least a window long: a series has one, and one more a gap of more than a window;
 //! - name and hash of each file.
@@ -54,7 +54,8 @@ pub struct DataOptions {
     pub window: usize,
     /// Grid of the series in milliseconds; `None`: inferred for each.
     pub interval: Option<DurationMs>,
-    /// Share of each series, from its start, that is used at all, in (0, 1]: what is left can judge the bundle.
+    /// Share of each file's time span, from its start, that is used at all, in (0, 1]: buckets that end in it. What
+    /// comes after is what `agent evaluate` judges at the same fraction.
     pub train_fraction: f64,
     /// Directory, on a disk with room for the data, of the temporary files; they have no name and go with the process.
     pub spool_dir: PathBuf,
