@@ -175,9 +175,14 @@ fn readme(manifest: &Manifest) -> String {
         Scaler::MinMax { min, max } => format!("[{min}, {max}] onto [-1, 1]"),
         Scaler::Window { gain } => format!("each window by its median and {gain} standard deviations"),
     };
-    let what = match m.model {
-        ModelKind::Tadgan => "A TadGAN",
-        ModelKind::Aer => "An AER",
+    let (what, steps, critic, line) = match m.model {
+        ModelKind::Tadgan => (
+            "A TadGAN",
+            "generator steps",
+            " critic | its spread |",
+            "---|---|",
+        ),
+        ModelKind::Aer => ("An AER", "steps", "", ""),
     };
     let parameters = m.architecture.parameters.iter();
     let parameters: Vec<String> = parameters.map(|(net, n)| format!("{net} {n}")).collect();
@@ -185,7 +190,7 @@ fn readme(manifest: &Manifest) -> String {
         "# {}\n\n{what} bundle. Window {}, interval {interval}, latent width {}.\n\n\
          Made by\n\n```\n{}\n```\n\n\
          - architecture `{}`; parameters: {}\n\
-         - {} generator steps, seed {}\n- input: {scaler}\n",
+         - {} {steps}, seed {}\n- input: {scaler}\n",
         m.name,
         m.window,
         m.latent,
@@ -208,14 +213,17 @@ fn readme(manifest: &Manifest) -> String {
             let _ = writeln!(text, "- {what}: {value:.4}");
         }
     }
-    text += "\nOn data that took no gradient step, errors in units of the window's half range:\n\n\
-             | lag | median error | 99 % error | critic | its spread |\n|---|---|---|---|---|\n";
+    let _ = write!(
+        text,
+        "\nOn data that took no gradient step, errors in units of the window's half range:\n\n\
+         | lag | median error | 99 % error |{critic}\n|---|---|---|{line}\n"
+    );
     for c in &m.calibration {
-        let _ = writeln!(
-            text,
-            "| {} | {:.4} | {:.4} | {:.4} | {:.4} |",
-            c.lag, c.error_median, c.error_p99, c.critic_center, c.critic_scale
-        );
+        let _ = write!(text, "| {} | {:.4} | {:.4} |", c.lag, c.error_median, c.error_p99);
+        if m.model == ModelKind::Tadgan {
+            let _ = write!(text, " {:.4} | {:.4} |", c.critic_center, c.critic_scale);
+        }
+        text.push('\n');
     }
     text
 }

@@ -22,25 +22,14 @@ pub(crate) enum Command {
     Tadgan(TadganArgs),
     /// Train AER, a smaller net that reconstructs and predicts, and write a bundle.
     #[command(
-        mut_arg("steps", |arg| arg.help(format!("Steps, at most [default: {}]", Recipe::AER.steps))),
-        mut_arg("epoch_steps", |arg| arg.help(
-            "Steps between rows of epochs.csv, which is also what --patience counts [default: a pass over the data, but \
-             not below 50 or above 500]"
+        after_help = aer_defaults(),
+        mut_arg("scaler", |arg| arg.help("How windows become input [default: window]")),
+        mut_arg("warm_start", |arg| arg.help("Start from the nets of this bundle; the kind of scaler is then its own")),
+        mut_arg("steps", |arg| arg.help("Steps, at most")),
+        mut_arg("patience", |arg| arg.help(
+            "Rows of epochs.csv without a held-out error 1 % below the best before them that end the run; 0: none do"
         )),
-        mut_arg("patience", |arg| arg.help(format!(
-            "Rows of epochs.csv without a held-out error 1 % below the best before them that end the run; 0: none do \
-             [default: {}]",
-            Recipe::AER.patience
-        ))),
-        mut_arg("learning_rate", |arg| arg.help(format!("Adam's rate [default: {}]", Recipe::AER.learning_rate))),
-        mut_arg("batch", |arg| arg.help(format!("Windows of a step [default: {}]", Recipe::AER.batch))),
-        mut_arg("ema", |arg| arg.help(format!(
-            "Decay a step of the average of the weights that the bundle is made of; 0 takes the weights themselves \
-             [default: {}]",
-            Recipe::AER.average
-        ))),
-        mut_arg("checkpoint_every", |arg| arg.help("Steps between checkpoints")),
-        mut_arg("warm_start", |arg| arg.help("Start from the nets of this bundle; the kind of scaler is then its own"))
+        mut_arg("learning_rate", |arg| arg.help("Adam's rate")),
     )]
     Aer(AerArgs),
     /// Make a bundle of weights in Keras' layout (a safetensors file).
@@ -99,7 +88,8 @@ pub(crate) struct AerArgs {
 pub(crate) struct CommonArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
-    /// Share of each series, from its start, that is used at all; the rest can judge the bundle.
+    /// Share of each file's time span, from its start, that is used at all; `agent evaluate --train-fraction` judges
+    /// the rest.
     #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = fraction, help_heading = "Data")]
     pub(crate) train_fraction: f64,
     /// Samples of each generated series.
@@ -190,6 +180,21 @@ fn recipes() -> String {
     text += &row("--batch", &|r| r.batch.to_string());
     text += &row("--ema", &|r| r.average.to_string());
     text
+}
+
+/// The recipe of AER as the end of the help.
+fn aer_defaults() -> String {
+    let Recipe {
+        steps,
+        patience,
+        learning_rate,
+        batch,
+        average,
+        ..
+    } = Recipe::AER;
+    format!(
+        "Defaults: --steps {steps} --patience {patience} --learning-rate {learning_rate} --batch {batch} --ema {average}"
+    )
 }
 
 #[derive(Debug, Args)]

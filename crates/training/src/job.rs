@@ -64,10 +64,10 @@ pub(crate) fn common(
     {
         return Err(contradiction("--scaler"));
     }
-    let usual = if one_file {
-        ScalerChoice::MinMax
-    } else {
-        ScalerChoice::Window
+    let usual = match sizes.model() {
+        ModelKind::Tadgan if one_file => ScalerChoice::MinMax,
+        // AER reconstructs and predicts better so, even what it was trained on alone.
+        ModelKind::Tadgan | ModelKind::Aer => ScalerChoice::Window,
     };
     let recipe = Recipe {
         learning_rate: args.learning_rate.unwrap_or(recipe.learning_rate),
@@ -163,9 +163,13 @@ pub(crate) fn bundle_name(given: Option<&str>, out: &Path) -> Result<String, Fai
     Ok(name)
 }
 
-/// The command line as typed, but for the place of the program.
+/// The command line as typed, but for the place of the program; one that goes on with a run is that of the whole run.
 pub(crate) fn command_line() -> String {
     let arguments = std::env::args().skip(1).map(|argument| {
+        let argument = match argument.strip_prefix("--resume") {
+            Some(rest) if rest.is_empty() || rest.starts_with('=') => format!("--run{rest}"),
+            _ => argument,
+        };
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:".contains(c);
         if !argument.is_empty() && argument.chars().all(plain) {
             argument

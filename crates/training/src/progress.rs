@@ -66,10 +66,13 @@ impl Display {
 fn line(epoch: &Epoch) -> String {
     let m = &epoch.measures;
     let mut line = format!(
-        "error {:.4} (held out {:.4}), diversity {:.2}",
-        m.training_error, m.held_out_error, m.diversity
+        "error {:.4} (held out {:.4}){}",
+        m.training_error,
+        m.held_out_error,
+        diversity(epoch)
     );
-    if !epoch.warm_up {
+    let critics_learn = epoch.losses.gradients[2] > 0.0;
+    if critics_learn {
         let (x, z) = (
             epoch.losses.critic_x.wasserstein(),
             epoch.losses.critic_z.wasserstein(),
@@ -79,13 +82,23 @@ fn line(epoch: &Epoch) -> String {
     line
 }
 
+/// Diversity of G(z), where there is a prior to draw z from.
+fn diversity(epoch: &Epoch) -> String {
+    let diversity = epoch.measures.diversity;
+    if diversity.is_finite() {
+        format!(", diversity {diversity:.2}")
+    } else {
+        String::new()
+    }
+}
+
 /// What came of it, on standard output, and what is worth a second look.
 pub(crate) fn summarise(job: &Job, outcome: &Outcome, spent: Duration) {
     let Outcome { best, manifest, .. } = outcome;
     let ratio = best.measures.held_out_error / outcome.held_out_constant;
     println!(
-        "{}: {} generator steps{} in {:.0} s, best at {}; held-out error {:.4}, {ratio:.2} of the constant median's; \
-         median error at lag 0 {:.4} of a half range; diversity {:.2}",
+        "{}: {} steps{} in {:.0} s, best at {}; held-out error {:.4}, {ratio:.2} of the constant median's; \
+         median error at lag 0 {:.4} of a half range{}",
         job.out.display(),
         outcome.steps,
         if outcome.stopped_early {
@@ -100,7 +113,7 @@ pub(crate) fn summarise(job: &Job, outcome: &Outcome, spent: Duration) {
             .calibration
             .first()
             .map_or(f64::NAN, |lag| lag.error_median),
-        best.measures.diversity,
+        diversity(best),
     );
     if ratio >= 1.0 && outcome.held_out_constant > 0.0 {
         eprintln!(
