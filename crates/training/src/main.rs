@@ -119,6 +119,7 @@ fn train(args: &CommonArgs, job: Job) -> Result<(), Failure> {
         let line = "training on a GPU is not built; use --device cpu";
         return Err(Failure(exit::USAGE, line.to_owned()));
     }
+    train::check(&job)?;
     let data = load(args, &job)?;
     eprintln!(
         "{} runs of buckets, {} training windows; {}",

@@ -100,7 +100,11 @@ pub fn draw(name: &str, course: &Course, judge: &Judge) -> String {
         best.step,
         short(best.measures.diversity),
     );
-    let x = Axis::new(Scale::Linear, [0.0, last.step as f64].into_iter());
+    let x = Axis {
+        scale: Scale::Linear,
+        low: 0.0,
+        high: last.step as f64,
+    };
     for (place, panel) in places.into_iter().zip(panels(epochs, judge)) {
         panel.draw(place, &x, course.warm_up() as f64, best, &mut out);
     }
@@ -244,7 +248,8 @@ impl Panel<'_> {
             let _ = writeln!(
                 out,
                 "<path d=\"M{left:.1} {0:.1}H{right:.1}\" stroke=\"#888\" stroke-dasharray=\"2 4\"/>\
-                 <text x=\"{1:.1}\" y=\"{2:.1}\" text-anchor=\"end\" fill=\"#777\">{word}</text>",
+                 <text x=\"{1:.1}\" y=\"{2:.1}\" text-anchor=\"end\" fill=\"#777\" stroke=\"#fff\" \
+                 stroke-width=\"3\" paint-order=\"stroke\">{word}</text>",
                 at_y(*level),
                 right - 4.0,
                 at_y(*level) - 5.0
@@ -252,8 +257,11 @@ impl Panel<'_> {
         }
         let _ = writeln!(
             out,
-            "<path d=\"M{0:.1} {top:.1}V{bottom:.1}\" stroke=\"#bbb\" stroke-dasharray=\"6 4\"/>",
-            at_x(best.step as f64)
+            "<path d=\"M{0:.1} {top:.1}V{bottom:.1}\" stroke=\"#bbb\" stroke-dasharray=\"6 4\"/>\
+             <text x=\"{1:.1}\" y=\"{2:.1}\" text-anchor=\"end\" fill=\"#777\">best</text>",
+            at_x(best.step as f64),
+            at_x(best.step as f64) - 5.0,
+            bottom - 8.0
         );
         self.draw_curves(at_x, at_y, (right, top), out);
         out.push_str("</g>\n");
@@ -352,7 +360,11 @@ impl Axis {
         let span = self.high - self.low;
         if self.scale == Scale::Log && span > 0.8 {
             let every = (span / 6.0).ceil();
-            let factors: &[f64] = if span < 2.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+            let factors: &[f64] = match span {
+                ..1.5 => &[1.0, 2.0, 5.0],
+                ..3.0 => &[1.0, 3.0],
+                _ => &[1.0],
+            };
             let decades = (self.low.floor() as i32)..=(self.high.ceil() as i32);
             let ticks = decades
                 .filter(|decade| decade % every as i32 == 0)

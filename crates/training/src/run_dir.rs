@@ -267,14 +267,25 @@ fn write_config(dir: &Path, config: &RunConfig) -> Result<(), WriteError> {
     files::replace(&path, text.as_bytes())
 }
 
-fn check_config(dir: &Path, config: &RunConfig) -> Result<(), ResumeError> {
+/// The settings of a run.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn read_config(dir: &Path) -> Result<RunConfig, ResumeError> {
     let path = dir.join(CONFIG);
     let text = fs::read_to_string(&path).map_err(reading(&path))?;
+    toml::from_str(&text).map_err(|error| ResumeError::Format {
+        path,
+        reason: error.message().to_owned(),
+    })
+}
+
+fn check_config(dir: &Path, config: &RunConfig) -> Result<(), ResumeError> {
+    let old = read_config(dir)?;
     let format = |reason: String| ResumeError::Format {
-        path: path.clone(),
+        path: dir.join(CONFIG),
         reason,
     };
-    let old: RunConfig = toml::from_str(&text).map_err(|error| format(error.message().to_owned()))?;
     let table = |config: &RunConfig| toml::Table::try_from(config).map_err(|error| format(error.to_string()));
     let (old, mut new) = (table(&old)?, table(config)?);
     new.extend(

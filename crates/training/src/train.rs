@@ -172,7 +172,7 @@ pub struct Outcome {
 /// # Errors
 /// When training diverges or comes to nothing, or something cannot be read or written.
 pub fn run(job: &Job, data: &Dataset, mut watch: impl FnMut(Progress<'_>)) -> Result<Outcome, TrainError> {
-    bundle::check_target(&job.out)?;
+    check(job)?;
     let scaler = match job.scaler {
         ScalerChoice::MinMax => {
             let (min, max) = data.range();
@@ -241,6 +241,19 @@ pub fn run(job: &Job, data: &Dataset, mut watch: impl FnMut(Progress<'_>)) -> Re
         });
     }
     finish(job, &input, &judge, &course, trainer)
+}
+
+/// Whether the bundle may be written where it is to be, and there is a run to go on with: what can be known before the
+/// data is read.
+///
+/// # Errors
+/// When it is not so.
+pub fn check(job: &Job) -> Result<(), TrainError> {
+    bundle::check_target(&job.out)?;
+    if job.resume {
+        run_dir::read_config(&job.run)?;
+    }
+    Ok(())
 }
 
 /// Makes the bundle of the best epoch's averaged weights.
