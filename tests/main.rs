@@ -3,6 +3,7 @@
 
 mod bundle;
 mod equality;
+mod evaluate;
 mod kafka_run;
 mod layering;
 mod nets_carry;

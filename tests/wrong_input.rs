@@ -228,6 +228,36 @@ fn options_that_cannot_be_used() {
 }
 
 #[test]
+fn folders_that_cannot_be_evaluated() {
+    if !has_runtime("folders_that_cannot_be_evaluated") {
+        return;
+    }
+    let mut desk = Desk::new();
+    for folder in ["empty", "some"] {
+        fs::create_dir(desk.path(folder)).unwrap();
+    }
+    desk.write("some/metric.csv", "timestamp,value\n");
+    desk.write("known.json", "{\"metric\": []}");
+    desk.write("other.json", "{\"other.csv\": []}");
+    desk.write("broken.json", "{\"metric\": 1}");
+    for (case, data, labels) in [
+        ("evaluate: folder that is not there", "nowhere", "known.json"),
+        ("evaluate: file for a folder", "good.csv", "known.json"),
+        ("evaluate: empty folder", "empty", "known.json"),
+        ("evaluate: labels that name no file", "some", "other.json"),
+        ("evaluate: labels that are not there", "some", "nowhere.json"),
+        ("evaluate: labels that are not windows", "some", "broken.json"),
+        ("evaluate: labelled file without a sample", "some", "known.json"),
+    ] {
+        let arguments = format!("evaluate --data {data} --labels {labels} --model bundle");
+        desk.run(case, &arguments);
+    }
+    let arguments = "evaluate --data some --labels known.json --train-fraction 1";
+    desk.run("evaluate: nothing left to judge", arguments);
+    desk.finish();
+}
+
+#[test]
 fn bundles_and_runtimes_that_cannot_be_used() {
     if !has_runtime("bundles_and_runtimes_that_cannot_be_used") {
         return;

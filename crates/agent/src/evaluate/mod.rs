@@ -1,8 +1,8 @@
 //! `agent evaluate`: what the daemon would have said of many labelled files, measured.
 //!
 //! Every file goes through the same task code as in `agent replay`. What is judged is `peak` and the alerts, each at the time at
-//! which it was known ([`stream`]); the arithmetic stands apart ([`nab`], [`intervals`], [`measures`]). A detector is what
-//! gives [`Detections`] for a [`Series`]: the product's own run is one, silence another.
+//! which it was known; the arithmetic stands apart ([`nab`], [`intervals`], [`measures`]). A detector is what gives
+//! [`Detections`] for a [`Series`]: the product's own run is one, silence another.
 
 mod corpus;
 pub mod intervals;
@@ -111,6 +111,7 @@ pub fn run(options: &EvaluateOptions) -> Result<(), Failure> {
         );
     }
     let serving = model::load(&settings.serving(&options.serving))?;
+    settings.check_model(&serving.model())?;
     let (bundle, device) = (
         serving.bundle.label(),
         format!("{}, ONNX Runtime {}", serving.device, serving.runtime_version),
