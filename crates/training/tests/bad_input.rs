@@ -38,19 +38,22 @@ fn train(dir: &TempDir, arguments: &[&str]) -> Output {
         .args(fixed)
         .args(arguments)
         .output()
-        .unwrap()
+        .expect("it starts")
 }
 
 /// One line that says `parts`, the exit code, and no bundle nor run directory.
 #[track_caller]
 fn assert_refused(dir: &TempDir, output: &Output, code: i32, parts: &[&str]) {
-    let line = String::from_utf8(output.stderr.clone()).unwrap();
+    let line = String::from_utf8(output.stderr.clone()).expect("text");
     assert_eq!(output.status.code(), Some(code), "{line}");
     assert!(line.starts_with("train: ") && line.lines().count() == 1, "{line}");
     for part in parts {
         assert!(line.contains(part), "{line}");
     }
-    let left = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+    let left = fs::read_dir(dir)
+        .expect("readable")
+        .flatten()
+        .map(|entry| entry.file_name());
     let left: Vec<_> = left
         .filter(|name| name.to_string_lossy().contains("bundle"))
         .collect();
@@ -58,8 +61,8 @@ fn assert_refused(dir: &TempDir, output: &Output, code: i32, parts: &[&str]) {
 }
 
 fn refused(text: &str, code: i32, parts: &[&str]) {
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("metric.csv"), text).unwrap();
+    let dir = tempfile::tempdir().expect("writable");
+    fs::write(dir.path().join("metric.csv"), text).expect("writable");
     let output = train(&dir, &["--file", "metric.csv"]);
     assert_refused(&dir, &output, code, parts);
 }

@@ -26,8 +26,8 @@ fn options() -> DataOptions {
 
 fn write(dir: &TempDir, name: &str, text: &str) -> PathBuf {
     let path = dir.path().join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, text).unwrap();
+    fs::create_dir_all(path.parent().expect("it lies in the directory")).expect("writable");
+    fs::write(&path, text).expect("writable");
     path
 }
 
@@ -101,7 +101,9 @@ fn model(samples: &Samples) -> Vec<Vec<(f64, f64)>> {
     let (mut floor, mut runs) = (FloorEstimate::default(), vec![Vec::new()]);
     for (seconds, value) in sorted {
         let time = Timestamp::from_millis(1000 * seconds);
-        series.observe(&spec, time, value, &mut ignored).unwrap();
+        series
+            .observe(&spec, time, value, &mut ignored)
+            .expect("in order");
     }
     series.flush(&spec);
     while let Some(closed) = series.next_closed(&spec, &mut ignored) {
@@ -109,7 +111,7 @@ fn model(samples: &Samples) -> Vec<Vec<(f64, f64)>> {
             runs.push(Vec::new());
         }
         floor.push(closed.bucket.value);
-        let run = runs.last_mut().unwrap();
+        let run = runs.last_mut().expect("one at least");
         run.push((closed.bucket.value, floor.floor()));
     }
     runs.retain(|run| run.len() >= WINDOW);

@@ -40,16 +40,16 @@ unsafe impl GlobalAlloc for Counting {
 /// `points` rows of `series` series of one sample a minute.
 fn file(dir: &Path, name: &str, series: usize, points: usize) -> PathBuf {
     let path = dir.join(name);
-    let mut out = BufWriter::new(File::create(&path).unwrap());
-    write!(out, "timestamp").unwrap();
-    (0..series).for_each(|series| write!(out, ",metric_{series}").unwrap());
+    let mut out = BufWriter::new(File::create(&path).expect("writable"));
+    write!(out, "timestamp").expect("writable");
+    (0..series).for_each(|series| write!(out, ",metric_{series}").expect("writable"));
     for k in 0..points {
-        write!(out, "\n{}", 1_700_000_000 + 60 * k).unwrap();
+        write!(out, "\n{}", 1_700_000_000 + 60 * k).expect("writable");
         for series in 0..series {
-            write!(out, ",{}", (k * 7919 + series * 31) % 1000).unwrap();
+            write!(out, ",{}", (k * 7919 + series * 31) % 1000).expect("writable");
         }
     }
-    out.into_inner().unwrap();
+    out.into_inner().expect("writable");
     path
 }
 
@@ -60,14 +60,14 @@ const SERIES: usize = 20;
 fn held(files: &[PathBuf]) -> (usize, usize) {
     let before = HELD.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);
-    let data = Dataset::from_files(&Inputs::files(files), &DataOptions::new(100), |_| {}).unwrap();
+    let data = Dataset::from_files(&Inputs::files(files), &DataOptions::new(100), |_| {}).expect("readable");
     let windows = data.train_windows();
     let batches = Batches::new(1, windows.len(), 64);
     let mut x = vec![0.0; 64 * 100];
     for step in 0..10 {
         let places = batches.step(step * 100).into_iter().map(|n| windows.place(n));
         data.fill(places, &Scaler::Window { gain: 3.0 }, 100, &mut x)
-            .unwrap();
+            .expect("readable");
     }
     let end = HELD.load(Ordering::Relaxed) - before;
     (PEAK.load(Ordering::Relaxed) - before, end)
@@ -81,7 +81,7 @@ fn memory_does_not_grow_with_the_data() {
 }
 
 fn it_does_not_grow_with_the_points() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("writable");
     let short = file(dir.path(), "short.csv", SERIES, 1_000);
     let long = file(dir.path(), "long.csv", SERIES, 16_000);
     let (short_peak, short_end) = held(std::slice::from_ref(&short));
@@ -101,7 +101,7 @@ fn it_does_not_grow_with_the_points() {
 }
 
 fn a_series_being_read_takes_little() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("writable");
     let (few, many) = (
         file(dir.path(), "few.csv", 1_000, 200),
         file(dir.path(), "many.csv", 2_000, 200),
