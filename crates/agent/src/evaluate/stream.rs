@@ -9,6 +9,7 @@ use pipeline::{Host, Model, Output};
 use types::{Alert, AlertState, RejectReason, Sample, ScoreRow, SeriesKey, Timestamp};
 
 use super::corpus::LabelledFile;
+use super::intervals;
 use crate::failure::Failure;
 use crate::replay::{Counts, Replay, Sink};
 use crate::settings::AgentSettings;
@@ -26,7 +27,7 @@ pub struct Series {
     pub rows: Vec<Timestamp>,
     /// Length of a bucket (milliseconds); `None` when it never became known.
     pub interval: Option<i64>,
-    /// Known anomalies, both ends included, ascending.
+    /// Known anomalies, both ends included, ascending and apart.
     pub windows: Vec<(Timestamp, Timestamp)>,
     /// Nothing before this is judged.
     pub from: Timestamp,
@@ -75,7 +76,7 @@ pub(super) fn replay(
                 series: key.to_string(),
                 rows,
                 interval: said.interval,
-                windows: labels.windows(&file.path, &key),
+                windows: windows(&labels.windows(&file.path, &key)),
                 from,
             };
             let mut detections = Detections {
@@ -87,6 +88,15 @@ pub(super) fn replay(
             (series, detections)
         });
     Ok((counts, judged.collect()))
+}
+
+/// Labelled windows that overlap are one anomaly.
+fn windows(labelled: &[(Timestamp, Timestamp)]) -> Vec<(Timestamp, Timestamp)> {
+    let labelled: Vec<_> = labelled.iter().map(|(a, b)| (a.millis(), b.millis())).collect();
+    let apart = intervals::merged(&labelled).into_iter();
+    apart
+        .map(|(a, b)| (Timestamp::from_millis(a), Timestamp::from_millis(b)))
+        .collect()
 }
 
 /// What a replay said, by series.

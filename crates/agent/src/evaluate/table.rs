@@ -47,7 +47,7 @@ fn rows(evaluation: &Evaluation) -> Vec<(String, &Measures)> {
         if at == 0 {
             rows.extend(detector.families.iter().map(|(name, m)| (name.clone(), m)));
         }
-        rows.push((detector.name.to_owned(), &detector.total));
+        rows.push((format!("{}, total", detector.name), &detector.total));
     }
     rows
 }
