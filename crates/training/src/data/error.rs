@@ -17,8 +17,8 @@ pub enum DataError {
     },
     /// The samples do not keep the interval, so that most of what would be trained on would be made up.
     #[error(
-        "irregular timestamps: {share} % of the buckets of `{series}` hold no sample at {what} interval of {} s, and no \
-         more than half may be filled in; --interval sets a longer one",
+        "irregular timestamps: {share} % of the buckets of `{series}` hold no sample at {what} interval of {} s, and at \
+         most 75 % may be filled in; --interval sets a longer one",
         seconds(*interval)
     )]
     Irregular {

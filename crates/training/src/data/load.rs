@@ -222,7 +222,7 @@ impl<'a> Loader<'a> {
         };
         let clipped: Vec<Range<u64>> = series.runs.iter().map(clip).collect();
         let length = |run: &Range<u64>| run.end - run.start;
-        if 2 * series.filled > total && !clipped.is_empty() {
+        if 4 * series.filled > 3 * total && !clipped.is_empty() {
             self.data.summary.irregular_series += 1;
             self.irregular.get_or_insert_with(|| DataError::Irregular {
                 series: name.to_owned(),

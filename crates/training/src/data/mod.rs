@@ -5,6 +5,9 @@
 //! to a temporary file in [`DataOptions::spool_dir`], eight bytes a bucket, and windows are read from there in any
 //! order.
 //!
+//! Gaps of up to a window are filled in, as when serving. A series of which that would make more than three quarters is
+//! too irregular for its interval and not used; one file of the Numenta benchmark has 69 %.
+//!
 //! # Memory
 //! Does not grow with the points. What is held, beside buffers of less than 1 MiB and the line being read (16 MiB at
 //! most):
@@ -103,7 +106,7 @@ pub struct Summary {
     pub filled: u64,
     /// Series that were too short for a window.
     pub short_series: usize,
-    /// Series of which more than half would have been filled in.
+    /// Series of which more than three quarters would have been filled in; they are not used.
     pub irregular_series: usize,
     /// Points that could not be used, by reason.
     pub rejected: BTreeMap<RejectReason, u64>,
