@@ -7,6 +7,22 @@ const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
 const EPSILON: f32 = 1e-7;
 
+/// What is kept and taken of the first moment, of the second, and epsilon.
+pub const FACTORS: [f32; 5] = [
+    BETA_1 as f32,
+    (1.0 - BETA_1) as f32,
+    BETA_2 as f32,
+    (1.0 - BETA_2) as f32,
+    EPSILON,
+];
+
+/// The rate of update number `step` (from 1), both moments' biases corrected.
+#[must_use]
+pub fn corrected(step: u64, rate: f64) -> f32 {
+    let t = step.min(i32::MAX as u64) as i32;
+    (rate * (1.0 - BETA_2.powi(t)).sqrt() / (1.0 - BETA_1.powi(t))) as f32
+}
+
 /// Update number `step` (from 1): moments follow the gradient, then
 /// `w −= lr·√(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / (√v + ε)`.
 ///
@@ -19,14 +35,12 @@ pub fn update(
     second: &mut [f32],
     weights: &mut [f32],
 ) {
-    let t = step.min(i32::MAX as u64) as i32;
-    let rate = (rate * (1.0 - BETA_2.powi(t)).sqrt() / (1.0 - BETA_1.powi(t))) as f32;
-    let (keep_1, keep_2) = (BETA_1 as f32, BETA_2 as f32);
-    let (take_1, take_2) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32);
+    let rate = corrected(step, rate);
+    let [keep_1, take_1, keep_2, take_2, epsilon] = FACTORS;
     let moments = first.iter_mut().zip(second.iter_mut());
     for ((w, g), (m, v)) in weights.iter_mut().zip(grads).zip(moments) {
         *m = keep_1 * *m + take_1 * g;
         *v = keep_2 * *v + take_2 * g * g;
-        *w -= rate * *m / (v.sqrt() + EPSILON);
+        *w -= rate * *m / (v.sqrt() + epsilon);
     }
 }

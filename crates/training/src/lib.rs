@@ -49,6 +49,7 @@ pub mod course;
 pub mod data;
 pub mod export;
 pub mod files;
+pub mod gpu;
 pub mod import;
 pub mod judge;
 pub mod layers;

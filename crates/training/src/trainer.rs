@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use scorer::manifest::ModelKind;
 
 use crate::adam;
+use crate::gpu::{Gpu, GpuError};
 use crate::nets::{Nets, Weights};
 use crate::rng::{self, Purpose, Streams};
 use crate::steps::{Batch, CriticLoss, GeneratorLoss, LOSS_WEIGHT, Workspace};
@@ -134,16 +135,37 @@ pub struct Trainer {
     settings: Settings,
     streams: Streams,
     shards: Vec<Workspace>,
+    gpu: Option<Gpu>,
 }
 
 /// Which nets an update changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Update {
+pub(crate) enum Update {
     CriticX,
     CriticZ,
     Generator,
     Reconstruction,
     Prediction,
+}
+
+impl Update {
+    /// The nets that change, by their places in [`crate::nets::NAMES`].
+    pub(crate) fn nets(self) -> &'static [usize] {
+        match self {
+            Self::CriticX => &[2],
+            Self::CriticZ => &[3],
+            Self::Generator | Self::Reconstruction | Self::Prediction => &[0, 1],
+        }
+    }
+
+    /// Where its dropout comes from.
+    pub(crate) fn purpose(self) -> Purpose {
+        match self {
+            Self::CriticX => Purpose::DropoutX,
+            Self::CriticZ => Purpose::DropoutZ,
+            Self::Generator | Self::Reconstruction | Self::Prediction => Purpose::DropoutG,
+        }
+    }
 }
 
 impl Trainer {
@@ -179,6 +201,30 @@ impl Trainer {
             nets,
             state,
             settings,
+            gpu: None,
+        }
+    }
+
+    /// Goes on on a GPU.
+    ///
+    /// # Errors
+    /// When there is none that can train these nets.
+    pub fn on_gpu(mut self) -> Result<Self, GpuError> {
+        self.gpu = Some(Gpu::new(&self.nets, &self.state, self.settings.batch)?);
+        self.shards.clear();
+        Ok(self)
+    }
+
+    /// The GPU that works, as its driver calls it.
+    #[must_use]
+    pub fn gpu_name(&self) -> Option<&str> {
+        self.gpu.as_ref().map(Gpu::name)
+    }
+
+    /// Brings `state` up to date, where a GPU holds it. Until then only its step is.
+    pub fn sync(&mut self) {
+        if let Some(gpu) = &self.gpu {
+            gpu.download(&mut self.state);
         }
     }
 
@@ -257,6 +303,21 @@ impl Trainer {
         (x, z, alpha): (&[f32], &[f32], &[f32]),
         norms: &mut [f64; 4],
     ) -> Vec<(CriticLoss, GeneratorLoss)> {
+        if let Some(gpu) = &self.gpu {
+            let batch = Batch {
+                x,
+                z,
+                alpha,
+                whole: alpha.len(),
+                reconstruction_weight: self.settings.reconstruction_weight,
+            };
+            let (count, share) = self.count(update, number);
+            let rate = adam::corrected(count, self.settings.learning_rate);
+            let streams = self.settings.dropout.then_some(self.streams);
+            let (critic, generator, own) = gpu.update(update, batch, streams, number, rate);
+            norms.iter_mut().zip(own).for_each(|(norm, own)| *norm += share * own);
+            return vec![(critic, generator)];
+        }
         let (nets, weights, streams) = (&self.nets, &self.state.weights, self.streams);
         let (window, latent) = (nets.sizes.window, nets.sizes.latent);
         let reconstruction_weight = self.settings.reconstruction_weight;
@@ -271,9 +332,8 @@ impl Trainer {
                 whole: alpha.len(),
                 reconstruction_weight,
             };
-            run_shard(update, nets, weights, batch, workspace, |purpose| {
-                dropout.then(|| streams.stream(purpose, number, shard))
-            })
+            let dropout = dropout.then(|| streams.stream(update.purpose(), number, shard));
+            run_shard(update, nets, weights, batch, workspace, dropout)
         };
         let threads = self.settings.threads.clamp(1, self.shards.len());
         let per_thread = self.shards.len().div_ceil(threads);
@@ -300,19 +360,26 @@ impl Trainer {
         losses
     }
 
+    /// The number of an update for its optimiser, from 1, and its share in the generator step.
+    fn count(&self, update: Update, number: usize) -> (u64, f64) {
+        // Each of the three optimisers counts its own updates; the critics' begin after the warm-up.
+        match update {
+            Update::CriticX | Update::CriticZ => {
+                let before = self.settings.warm_up * CRITIC_UPDATES;
+                ((number - before) as u64 + 1, 1.0 / CRITIC_UPDATES as f64)
+            }
+            Update::Generator | Update::Reconstruction | Update::Prediction => (number as u64 + 1, 1.0),
+        }
+    }
+
     /// Sums the shards' gradients into the first shard's, updates the weights that `update` is about, and clears.
     fn apply(&mut self, update: Update, number: usize, norms: &mut [f64; 4]) {
-        // Each of the three optimisers counts its own updates; the critics' begin after the warm-up.
-        let before = self.settings.warm_up * CRITIC_UPDATES;
-        let (nets, count, share): (&[usize], _, _) = match update {
-            Update::CriticX => (&[2], number - before, 1.0 / CRITIC_UPDATES as f64),
-            Update::CriticZ => (&[3], number - before, 1.0 / CRITIC_UPDATES as f64),
-            Update::Generator | Update::Reconstruction | Update::Prediction => (&[0, 1], number, 1.0),
-        };
+        let (count, share) = self.count(update, number);
+        let rate = self.settings.learning_rate;
         let state = &mut self.state;
         let weights = state.weights.nets_mut();
         let (first, second) = (state.first.nets_mut(), state.second.nets_mut());
-        for &net in nets {
+        for &net in update.nets() {
             let (sum, others) = self.shards.split_at_mut(1);
             let sum = &mut *sum[0].grads.nets_mut()[net];
             for other in others {
@@ -322,8 +389,7 @@ impl Trainer {
             }
             let square: f64 = sum.iter().map(|g| f64::from(*g).powi(2)).sum();
             norms[net] += share * square.sqrt();
-            let rate = self.settings.learning_rate;
-            adam::update(count as u64 + 1, rate, sum, first[net], second[net], weights[net]);
+            adam::update(count, rate, sum, first[net], second[net], weights[net]);
             sum.fill(0.0);
         }
     }
@@ -333,10 +399,14 @@ impl Trainer {
     fn follow(&mut self) {
         let critics = self.state.step.saturating_sub(self.settings.warm_up);
         let steps = [self.state.step, self.state.step, critics, critics];
+        let keep = steps
+            .map(|steps| steps as f64)
+            .map(|steps| self.settings.average.min((1.0 + steps) / (10.0 + steps)) as f32);
+        if let Some(gpu) = &self.gpu {
+            return gpu.follow(keep);
+        }
         let nets = self.state.weights.nets();
-        for ((average, weights), steps) in self.state.average.nets_mut().into_iter().zip(nets).zip(steps) {
-            let steps = steps as f64;
-            let keep = self.settings.average.min((1.0 + steps) / (10.0 + steps)) as f32;
+        for ((average, weights), keep) in self.state.average.nets_mut().into_iter().zip(nets).zip(keep) {
             for (a, w) in average.iter_mut().zip(weights) {
                 *a = keep * *a + (1.0 - keep) * w;
             }
@@ -350,37 +420,16 @@ fn run_shard(
     weights: &Weights,
     batch: Batch<'_>,
     workspace: &mut Workspace,
-    stream: impl Fn(Purpose) -> Option<ChaCha8Rng>,
+    mut dropout: Option<ChaCha8Rng>,
 ) -> (CriticLoss, GeneratorLoss) {
+    let dropout = dropout.as_mut();
+    let (mut critic, mut generator) = Default::default();
     match update {
-        Update::CriticX => {
-            let mut dropout = stream(Purpose::DropoutX);
-            (
-                workspace.critic_x(nets, weights, batch, dropout.as_mut()),
-                GeneratorLoss::default(),
-            )
-        }
-        Update::CriticZ => {
-            let mut dropout = stream(Purpose::DropoutZ);
-            (
-                workspace.critic_z(nets, weights, batch, dropout.as_mut()),
-                GeneratorLoss::default(),
-            )
-        }
-        Update::Reconstruction => {
-            let mut dropout = stream(Purpose::DropoutG);
-            (
-                CriticLoss::default(),
-                workspace.reconstruction(nets, weights, batch, dropout.as_mut()),
-            )
-        }
-        Update::Prediction => (CriticLoss::default(), workspace.prediction(nets, weights, batch)),
-        Update::Generator => {
-            let mut dropout = stream(Purpose::DropoutG);
-            (
-                CriticLoss::default(),
-                workspace.generator(nets, weights, batch, dropout.as_mut()),
-            )
-        }
+        Update::CriticX => critic = workspace.critic_x(nets, weights, batch, dropout),
+        Update::CriticZ => critic = workspace.critic_z(nets, weights, batch, dropout),
+        Update::Generator => generator = workspace.generator(nets, weights, batch, dropout),
+        Update::Reconstruction => generator = workspace.reconstruction(nets, weights, batch, dropout),
+        Update::Prediction => generator = workspace.prediction(nets, weights, batch),
     }
+    (critic, generator)
 }

@@ -21,7 +21,8 @@ pub struct Critic {
     pub layout: Layout,
     /// Linear layers; all but the last are followed by leaky ReLU and dropout.
     pub layers: Vec<Affine>,
-    dropout: f32,
+    /// Rate of dropout.
+    pub dropout: f32,
 }
 
 /// Buffers of one pass through a [`Critic`].
