@@ -44,7 +44,8 @@ pub(super) fn render(evaluation: &Evaluation) -> String {
 fn rows(evaluation: &Evaluation) -> Vec<(String, &Measures)> {
     let mut rows = Vec::new();
     for (at, detector) in evaluation.detectors.iter().enumerate() {
-        if at == 0 {
+        // A single family is the total.
+        if at == 0 && detector.families.len() > 1 {
             rows.extend(detector.families.iter().map(|(name, m)| (name.clone(), m)));
         }
         rows.push((format!("{}, total", detector.name), &detector.total));
@@ -182,7 +183,7 @@ mod tests {
         let series: Vec<Series> = (0..3)
             .map(|i| Series {
                 file: format!("{i}.csv"),
-                family: "a-family-with-a-very-long-name".to_owned(),
+                family: ["b", "a-family-with-a-very-long-name"][i % 2].to_owned(),
                 rows: (0..20_000).map(minute).collect(),
                 interval: Some(60_000),
                 windows: vec![(minute(9000), minute(12_000))],
