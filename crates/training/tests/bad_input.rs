@@ -75,7 +75,7 @@ fn data_of_no_use_is_refused() {
     refused(
         &table(300, not_a_number),
         65,
-        &["no usable sample", "300 rejected"],
+        &["no usable sample", "300 points rejected"],
     );
     refused(
         &table(300, wave(99)),

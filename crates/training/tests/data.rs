@@ -270,6 +270,17 @@ fn what_comes_far_too_late_is_rejected_with_its_reason() {
         "{}",
         data.summary
     );
+    // The newest first: seventeen make an interval, and what comes earlier than they do is late.
+    let newest_first: Samples = (0..200)
+        .rev()
+        .map(|k| (1_700_000_040 + 60 * k, k as f64))
+        .collect();
+    let error = load(&write(&dir, "c.csv", &table(&[newest_first])), &options()).unwrap_err();
+    let line = error.to_string();
+    assert!(
+        line.contains("182 points came late") && line.contains("sorted by time"),
+        "{line}"
+    );
 }
 
 #[test]

@@ -234,6 +234,7 @@ fn bad_data_is_one_clear_error() {
             short,
             DataError::TooShort {
                 longest: 99,
+                late: 0,
                 window: 100,
                 interval: Some(300_000)
             }

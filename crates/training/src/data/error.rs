@@ -40,14 +40,14 @@ pub enum DataError {
         reason: String,
     },
     /// No usable number anywhere.
-    #[error("{what} holds no usable sample ({rejected} rejected, the first: {first})")]
+    #[error("no usable sample in {what}: {rejected} points rejected{}", also(first))]
     NoSamples {
         /// The input.
         what: String,
         /// How many could not be used.
         rejected: u64,
-        /// What the first of them was.
-        first: String,
+        /// The first thing that could not be used.
+        first: Option<String>,
     },
     /// A file cannot be used.
     #[error("{path}: {source}")]
@@ -75,15 +75,17 @@ pub enum DataError {
     },
     /// No series is as long as a window.
     #[error(
-        "too few points: the longest unbroken series has {longest} buckets{}, a window needs {window} (more data or \
-         another --interval would help)",
-        of(*interval)
+        "too few points: the longest unbroken series has {longest} buckets{}, a window needs {window} ({})",
+        of(*interval),
+        help(*late)
     )]
     TooShort {
         /// Buckets of the longest unbroken series.
         longest: u64,
         /// Its interval in milliseconds, if it is known.
         interval: Option<DurationMs>,
+        /// Points that came too late for their bucket.
+        late: u64,
         /// Window length.
         window: usize,
     },
@@ -91,6 +93,19 @@ pub enum DataError {
 
 fn seconds(interval: DurationMs) -> f64 {
     interval as f64 / 1000.0
+}
+
+fn also(first: &Option<String>) -> String {
+    first
+        .as_ref()
+        .map_or_else(String::new, |line| format!("; first {line}"))
+}
+
+fn help(late: u64) -> String {
+    match late {
+        0 => "more data or another --interval would help".to_owned(),
+        n => format!("{n} points came late: files must be sorted by time"),
+    }
 }
 
 fn of(interval: Option<DurationMs>) -> String {

@@ -86,7 +86,10 @@ impl<'a> Loader<'a> {
                     let path = input.path.clone();
                     return Err(DataError::Open { path, source });
                 }
-                self.unusable(input, &source.to_string());
+                let reason = source.to_string();
+                self.first
+                    .get_or_insert_with(|| format!("{}: {reason}", input.name));
+                self.unusable(input, &reason);
                 return Ok(());
             }
         };
@@ -157,18 +160,20 @@ impl<'a> Loader<'a> {
             let name = inputs.files.first().map_or("", |file| file.name.as_str());
             let what = match inputs.files.len() {
                 0 | 1 => name.to_owned(),
-                n => format!("none of {n} files, `{name}` the first,"),
+                n => format!("{n} files, {name} the first"),
             };
             return Err(DataError::NoSamples {
                 what,
                 rejected: self.data.summary.rejected.values().sum(),
-                first: self.first.unwrap_or_else(|| "none".to_owned()),
+                first: self.first,
             });
         }
         let (longest, interval) = self.longest;
+        let late = self.data.summary.rejected.get(&RejectReason::Late);
         Err(self.irregular.unwrap_or(DataError::TooShort {
             longest,
             interval,
+            late: late.copied().unwrap_or_default(),
             window: self.options.window,
         }))
     }
@@ -182,7 +187,6 @@ impl<'a> Loader<'a> {
 
     fn unusable(&mut self, input: &InputFile, reason: &str) {
         let line = format!("{}: {reason}", input.name);
-        self.first.get_or_insert_with(|| line.clone());
         self.data.summary.unusable(line);
     }
 
