@@ -32,7 +32,7 @@
 //! | steps on the reconstruction alone first | none | none | `--warm-up`, none by default |
 //! | optimisers | one Adam for all | three, epsilon outside the correction | as Orion |
 //! | weights that are kept | the last | the last | their moving average (`--ema`, 0: the last) |
-//! | data that is trained on | all | all | the first four fifths; the rest calibrates |
+//! | data that is trained on | all | all | the first four fifths of each run; a tenth chooses, the last tenth calibrates |
 //! | range of the scaler | the whole series | the whole series | the part that is trained on |
 //!
 //! Why the additions: at the reference's weight of 10 the critics' signals drown the reconstruction, whose error on
