@@ -63,11 +63,11 @@ fn able(job: Job) -> Job {
 }
 
 fn data(value: impl Fn(usize) -> f64) -> Dataset {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("metric.csv");
     let rows = (0..400).map(|k| format!("{},{}\n", 1_700_000_100 + 300 * k, value(k)));
-    fs::write(&path, format!("timestamp,value\n{}", rows.collect::<String>())).unwrap();
-    Dataset::from_files(&Inputs::files(&[path]), &DataOptions::new(WINDOW), |_| {}).unwrap()
+    fs::write(&path, format!("timestamp,value\n{}", rows.collect::<String>())).expect("writable");
+    Dataset::from_files(&Inputs::files(&[path]), &DataOptions::new(WINDOW), |_| {}).expect("usable")
 }
 
 fn wave(k: usize) -> f64 {
@@ -76,12 +76,12 @@ fn wave(k: usize) -> f64 {
 
 fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<_> = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
+        .expect("a folder")
+        .map(|entry| entry.expect("a file").path())
         .map(|path| {
             (
-                path.file_name().unwrap().to_string_lossy().into_owned(),
-                fs::read(&path).unwrap(),
+                path.file_name().expect("a name").to_string_lossy().into_owned(),
+                fs::read(&path).expect("readable"),
             )
         })
         .collect();
@@ -91,9 +91,9 @@ fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
 
 /// Rows of `epochs.csv` without their wall time.
 fn epochs(job: &Job) -> Vec<String> {
-    let text = fs::read_to_string(job.run.join("epochs.csv")).unwrap();
+    let text = fs::read_to_string(job.run.join("epochs.csv")).expect("readable");
     text.lines()
-        .map(|line| line.rsplit_once(',').unwrap().0.to_owned())
+        .map(|line| line.rsplit_once(',').expect("columns").0.to_owned())
         .collect()
 }
 
