@@ -8,7 +8,7 @@ use training::recipe::Recipe;
 use training::train::{Job, Length, ScalerChoice};
 use training::warm_start::{self, Origin, WarmStartError};
 
-use crate::cli::{AerArgs, CommonArgs, Interval, ScalerName, TadganArgs};
+use crate::cli::{AerArgs, CommonArgs, Device, Interval, ScalerName, TadganArgs};
 use crate::{Failure, exit};
 
 /// The job of `train tadgan`.
@@ -91,6 +91,7 @@ pub(crate) fn common(
     job.settings.threads = args
         .threads
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    job.gpu = args.device == Device::Gpu;
     job.resume = args.resume.is_some();
     job.epoch_steps = args.epoch_steps;
     job.checkpoint_every = args.checkpoint_every;

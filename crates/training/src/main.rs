@@ -11,11 +11,12 @@ use std::time::Instant;
 use clap::Parser as _;
 use ingest::file::OpenError;
 use training::data::{DataError, DataOptions, Dataset, Inputs};
+use training::gpu::{self, GpuError};
 use training::import::{self, ImportError, ImportJob};
 use training::run_dir::ResumeError;
 use training::train::{self, Job, TrainError};
 
-use crate::cli::{Cli, Command, CommonArgs, Device, ImportArgs, Interval, TadganArgs};
+use crate::cli::{Cli, Command, CommonArgs, ImportArgs, Interval, TadganArgs};
 use crate::progress::Display;
 
 /// Exit codes, after the BSD `sysexits` convention; the same as those of `agent`.
@@ -23,6 +24,7 @@ mod exit {
     pub(crate) const USAGE: u8 = 64;
     pub(crate) const DATA: u8 = 65;
     pub(crate) const NO_INPUT: u8 = 66;
+    pub(crate) const UNAVAILABLE: u8 = 69;
     pub(crate) const INTERNAL: u8 = 70;
     pub(crate) const IO: u8 = 74;
 }
@@ -41,6 +43,8 @@ impl From<TrainError> for Failure {
             },
             TrainError::Resume(ResumeError::Format { .. }) => exit::DATA,
             TrainError::Resume(ResumeError::Other { .. }) => exit::USAGE,
+            TrainError::Gpu(GpuError::NotBuilt | GpuError::Nets(_)) => exit::USAGE,
+            TrainError::Gpu(GpuError::Absent(_) | GpuError::Unfit { .. }) => exit::UNAVAILABLE,
             TrainError::Trouble(_) => exit::INTERNAL,
             TrainError::Resume(ResumeError::Write(_)) | TrainError::Write(_) => exit::IO,
         };
@@ -115,9 +119,8 @@ fn tadgan(args: &TadganArgs) -> Result<(), Failure> {
 
 /// Trains, whatever the method.
 fn train(args: &CommonArgs, job: Job) -> Result<(), Failure> {
-    if args.device == Device::Gpu {
-        let line = "training on a GPU is not built; use --device cpu";
-        return Err(Failure(exit::USAGE, line.to_owned()));
+    if job.gpu {
+        eprintln!("on {}", gpu::find(&job.sizes).map_err(TrainError::from)?);
     }
     train::check(&job)?;
     let data = load(args, &job)?;

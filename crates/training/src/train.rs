@@ -12,6 +12,7 @@ use crate::calibrate::calibrate;
 use crate::course::{self, CRITICS_LEARN, Course, EPOCH_STEPS, Epoch, Plan, Trouble};
 use crate::data::{DataError, Dataset, Windows};
 use crate::files::WriteError;
+use crate::gpu::GpuError;
 use crate::judge::{JUDGED, Judge};
 use crate::nets::{Nets, Sizes};
 use crate::plot;
@@ -36,6 +37,9 @@ pub enum TrainError {
     /// Training diverged, or came to nothing.
     #[error(transparent)]
     Trouble(#[from] Trouble),
+    /// It cannot be done on a GPU.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
     /// A run cannot be gone on with.
     #[error(transparent)]
     Resume(#[from] ResumeError),
@@ -81,6 +85,8 @@ pub struct Job {
     pub warm_start: Option<WarmStart>,
     /// Seed, batch, rates, threads.
     pub settings: Settings,
+    /// Whether to train on a GPU.
+    pub gpu: bool,
     /// Whether to go on with the run in the run directory.
     pub resume: bool,
     /// How long.
@@ -114,6 +120,7 @@ impl Job {
             sizes,
             warm_start: None,
             settings: recipe.settings(),
+            gpu: false,
             resume: false,
             length: Length::Steps(recipe.steps),
             epoch_steps: None,
@@ -212,6 +219,7 @@ pub fn run(job: &Job, data: &Dataset, mut watch: impl FnMut(Progress<'_>)) -> Re
         mean.add(&losses);
         let ends_epoch = course.ends_epoch(step);
         if ends_epoch {
+            trainer.sync();
             let epoch = Epoch {
                 step,
                 warm_up: step <= course.warm_up(),
@@ -230,6 +238,7 @@ pub fn run(job: &Job, data: &Dataset, mut watch: impl FnMut(Progress<'_>)) -> Re
         }
         let kept = course.kept().map(|best| best.step);
         if step.is_multiple_of(job.checkpoint_every) || step == course.end() || kept == Some(step) {
+            trainer.sync();
             record.checkpoint(&trainer.nets, &trainer.state, kept)?;
         }
         let epoch = course.epochs().last().filter(|_| ends_epoch);
@@ -382,6 +391,7 @@ fn open(
             Trainer::with_weights(nets, settings, weights)
         }
     };
+    let trainer = if job.gpu { trainer.on_gpu()? } else { trainer };
     Ok((record, course, trainer, since))
 }
 

@@ -12,6 +12,11 @@ pub enum Gpu {}
 
 impl Gpu {
     /// Says that there is none.
+    pub(super) fn find() -> Result<String, GpuError> {
+        Err(GpuError::NotBuilt)
+    }
+
+    /// Says that there is none.
     ///
     /// # Errors
     /// Always.

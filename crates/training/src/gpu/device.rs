@@ -5,7 +5,10 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use super::GpuError;
-use wgpu::{BindGroupLayout, Buffer, BufferUsages, ComputePass, ComputePipeline, PollType};
+use wgpu::{
+    Adapter, BindGroupLayout, Buffer, BufferUsages, ComputePass, ComputePipeline, ErrorFilter,
+    ErrorScopeGuard, PollType,
+};
 
 /// Kernels by the file that holds them.
 const KERNELS: [(&str, &[&str]); 4] = [
@@ -63,8 +66,6 @@ pub(super) struct Device {
     pub(super) one: Buffer,
     /// Parts of sums.
     pub(super) parts: Buffer,
-    /// Gradients of what the rows of a convolution see; the largest that the nets need.
-    pub(super) seen: Buffer,
 }
 
 /// A net's weights, and what goes with each of them.
@@ -81,28 +82,21 @@ pub(super) struct Held {
 impl Device {
     /// Opens the fastest device there is.
     pub(super) fn open() -> Result<Self, GpuError> {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-            backends: wgpu::Backends::VULKAN,
-            ..wgpu::InstanceDescriptor::new_without_display_handle()
-        });
-        let options = wgpu::RequestAdapterOptions {
-            power_preference: wgpu::PowerPreference::HighPerformance,
-            ..Default::default()
-        };
-        let adapter =
-            wait(instance.request_adapter(&options)).map_err(|e| GpuError::Absent(e.to_string()))?;
-        let info = adapter.get_info();
+        let adapter = adapter()?;
+        let limits = adapter.limits();
         let descriptor = wgpu::DeviceDescriptor {
             required_features: wgpu::Features::IMMEDIATES,
             required_limits: wgpu::Limits {
                 max_immediate_size: PARAMETERS,
-                ..adapter.limits()
+                // So that a buffer that is made can be bound.
+                max_buffer_size: limits.max_buffer_size.min(limits.max_storage_buffer_binding_size),
+                ..limits
             },
             ..Default::default()
         };
-        let (device, queue) = wait(adapter.request_device(&descriptor)).map_err(|e| GpuError::Unfit {
-            name: info.name.clone(),
-            reason: e.to_string(),
+        let (device, queue) = wait(adapter.request_device(&descriptor)).map_err(|error| GpuError::Unfit {
+            name: name(&adapter),
+            reason: error.to_string(),
         })?;
         let mut kernels = BTreeMap::new();
         for (source, names) in KERNELS {
@@ -124,16 +118,39 @@ impl Device {
             }
         }
         let open = Self {
-            name: format!("{} ({})", info.name, info.driver),
+            name: name(&adapter),
             one: buffer(&device, 1, HELD),
             parts: buffer(&device, BUSY * TILE * TILE, HELD),
-            seen: buffer(&device, 0, HELD),
             device,
             queue,
             kernels,
         };
         open.write(&open.one, &[1.0]);
         Ok(open)
+    }
+
+    /// What the driver calls the device that would be opened.
+    pub(super) fn find() -> Result<String, GpuError> {
+        Ok(name(&adapter()?))
+    }
+
+    /// Begins to watch what is asked of its memory.
+    pub(super) fn watch(&self) -> [ErrorScopeGuard; 2] {
+        // What is larger than a buffer may be is not valid.
+        [ErrorFilter::Validation, ErrorFilter::OutOfMemory].map(|kind| self.device.push_error_scope(kind))
+    }
+
+    /// Whether the memory gave all that was asked of it since.
+    pub(super) fn check(&self, watch: [ErrorScopeGuard; 2]) -> Result<(), GpuError> {
+        for scope in watch.into_iter().rev() {
+            if wait(scope.pop()).is_some() {
+                return Err(GpuError::Unfit {
+                    name: self.name.clone(),
+                    reason: "nets and batch are too large for its memory".to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Memory for `len` values, all zero.
@@ -185,6 +202,35 @@ impl Device {
             pass,
         }
     }
+}
+
+fn adapter() -> Result<Adapter, GpuError> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::VULKAN,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let options = wgpu::RequestAdapterOptions {
+        power_preference: wgpu::PowerPreference::HighPerformance,
+        ..Default::default()
+    };
+    let adapter = wait(instance.request_adapter(&options)).map_err(|error| {
+        let reason = error.to_string();
+        GpuError::Absent(reason.lines().collect::<Vec<_>>().join(" "))
+    })?;
+    if !adapter.features().contains(wgpu::Features::IMMEDIATES)
+        || adapter.limits().max_immediate_size < PARAMETERS
+    {
+        return Err(GpuError::Unfit {
+            name: name(&adapter),
+            reason: format!("it does not take {PARAMETERS} bytes of push constants"),
+        });
+    }
+    Ok(adapter)
+}
+
+fn name(adapter: &Adapter) -> String {
+    let info = adapter.get_info();
+    format!("{} ({} {})", info.name, info.driver, info.driver_info)
 }
 
 /// What the kernels' memory is for.

@@ -63,49 +63,52 @@ struct Product<'a> {
     out: (&'a Buffer, usize),
 }
 
+impl Product<'_> {
+    /// As `product.wgsl` has them.
+    fn words(&self, part: usize, flags: u32) -> Vec<u32> {
+        let ((m, n, k), (_, a, view), (_, b, [b_row, b_column])) = (self.shape, self.a, self.b);
+        let View {
+            rows,
+            sample,
+            stride,
+            pad,
+            limit,
+            repeat,
+            width,
+        } = view;
+        let a = [a, rows, sample, stride, pad, limit, repeat, width];
+        let after = [b, b_row, b_column, self.bias, self.out.1];
+        let words = [&[m, n, k, part, flags as usize][..], &a, &after].concat();
+        words.into_iter().map(|w| w as u32).collect()
+    }
+}
+
 fn product(r: &mut Recorder<'_>, p: &Product<'_>) {
     let (m, n, k) = p.shape;
     let tiles = m.div_ceil(TILE) * n.div_ceil(TILE);
     let parts = (BUSY / tiles).min(k / PART).max(1);
     let part = k.div_ceil(parts);
     let parts = k.div_ceil(part);
-    let view = p.a.2;
-    let words = |flags: u32| {
-        let [b_row, b_column] = p.b.2;
-        let before = [m, n, k, part].map(|w| w as u32);
-        let after = [
-            p.a.1,
-            view.rows,
-            view.sample,
-            view.stride,
-            view.pad,
-            view.limit,
-            view.repeat,
-            view.width,
-            p.b.1,
-            b_row,
-            b_column,
-            p.bias,
-            p.out.1,
-        ];
-        let after = after.map(|w| w as u32);
-        [&before[..], &[flags], &after].concat()
-    };
     let groups = [n.div_ceil(TILE), m.div_ceil(TILE), parts];
     if parts == 1 {
-        r.run("product", (&[p.a.0, p.b.0], &[p.out.0]), &words(p.flags), groups);
+        r.run(
+            "product",
+            (&[p.a.0, p.b.0], &[p.out.0]),
+            &p.words(part, p.flags),
+            groups,
+        );
     } else {
         let scratch = &r.device.parts;
         r.run(
             "product",
             (&[p.a.0, p.b.0], &[scratch]),
-            &words(p.flags | PARTS),
+            &p.words(part, p.flags | PARTS),
             groups,
         );
         r.run(
             "gather",
             (&[scratch, p.b.0], &[p.out.0]),
-            &words(p.flags),
+            &p.words(part, p.flags),
             over(m * n),
         );
     }
@@ -140,7 +143,7 @@ fn column_sums(
 }
 
 /// A dense layer or a convolution.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Linear {
     kernel: usize,
     bias: usize,
@@ -148,10 +151,12 @@ pub(super) struct Linear {
     /// Values that a row sees, and values that it becomes.
     seen: usize,
     outputs: usize,
+    /// Gradients of what all rows see, where some of it is the same.
+    d_seen: Option<Buffer>,
 }
 
 impl Linear {
-    pub(super) fn of(layer: &Affine) -> Self {
+    pub(super) fn of(device: &Device, layer: &Affine, batch: usize) -> Self {
         let outputs = layer.bias.len();
         let (len, seen) = (layer.input_len(), layer.kernel.len() / outputs);
         // A layer that sees all of its input at once is dense.
@@ -171,11 +176,13 @@ impl Linear {
             view,
             seen,
             outputs,
+            d_seen: (len != seen).then(|| device.zeros(batch * view.rows * seen)),
         }
     }
 
     /// A convolution over steps that are each repeated `repeat` times.
-    pub(super) fn of_conv(layer: &Conv, repeat: usize) -> Self {
+    pub(super) fn of_conv(device: &Device, layer: &Conv, repeat: usize, batch: usize) -> Self {
+        let seen = layer.kernel.len() / layer.filters;
         let view = View {
             rows: layer.outputs(),
             sample: layer.steps / repeat * layer.channels,
@@ -189,8 +196,9 @@ impl Linear {
             kernel: layer.kernel.start,
             bias: layer.bias.start,
             view,
-            seen: layer.kernel.len() / layer.filters,
+            seen,
             outputs: layer.filters,
+            d_seen: Some(device.zeros(batch * view.rows * seen)),
         }
     }
 
@@ -202,11 +210,6 @@ impl Linear {
     /// Values of one input sample.
     pub(super) fn input_len(&self) -> usize {
         self.view.sample
-    }
-
-    /// Values that the rows of a sample see.
-    pub(super) fn seen_len(&self) -> usize {
-        self.view.rows * self.seen
     }
 
     /// `out = W·x + b`.
@@ -240,46 +243,23 @@ impl Linear {
         dx: &Buffer,
         batch: usize,
     ) {
-        let dense = self.view.rows == 1 && self.view.pad == 0;
-        let rows = batch * self.view.rows;
         let p = Product {
-            shape: (rows, self.seen, self.outputs),
+            shape: (batch * self.view.rows, self.seen, self.outputs),
             a: (dy, 0, View::matrix(self.outputs)),
             b: (&w.weights, self.kernel, [1, self.outputs]),
             flags: 0,
             bias: 0,
-            out: (if dense { dx } else { &r.device.seen }, 0),
+            out: (self.d_seen.as_ref().unwrap_or(dx), 0),
         };
         product(r, &p);
-        if !dense {
-            let v = self.view;
-            let words = [
-                rows,
-                self.outputs,
-                self.seen,
-                0,
-                0,
-                0,
-                v.rows,
-                v.sample,
-                v.stride,
-                v.pad,
-                v.limit,
-                v.repeat,
-                v.width,
-                0,
-                0,
-                0,
-                0,
-                0,
-            ];
-            let words = words.map(|w| w as u32);
-            r.run(
-                "scatter",
-                (&[&r.device.seen], &[dx]),
-                &words,
-                over(batch * v.sample),
-            );
+        if let Some(d_seen) = &self.d_seen {
+            let back = Product {
+                shape: (p.shape.0, self.outputs, self.seen),
+                a: (d_seen, 0, self.view),
+                ..p
+            };
+            let groups = over(batch * self.view.sample);
+            r.run("scatter", (&[d_seen], &[dx]), &back.words(0, 0), groups);
         }
     }
 
@@ -419,6 +399,7 @@ impl Lstm {
             view: View::matrix(inputs),
             seen: inputs,
             outputs: wide,
+            d_seen: None,
         };
         (linear, rows * inputs, rows * wide)
     }

@@ -30,8 +30,10 @@ pub use absent::Gpu;
 #[cfg(feature = "gpu")]
 pub use updates::Gpu;
 
+use crate::nets::{Body, Sizes};
+
 /// Largest difference of a weight from that of the processor after three generator steps from the same start.
-pub const TOLERANCE: f32 = 1e-4;
+pub const TOLERANCE: f32 = 1e-5;
 
 /// Training on a GPU is not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -56,3 +58,16 @@ pub enum GpuError {
     #[error("{0}; use --device cpu")]
     Nets(&'static str),
 }
+
+/// What the driver calls the device that would train nets of these sizes.
+///
+/// # Errors
+/// When there is none.
+pub fn find(sizes: &Sizes) -> Result<String, GpuError> {
+    match sizes.body {
+        Body::Aer { .. } => Err(GpuError::Nets(NO_AER)),
+        Body::Recurrent { .. } | Body::Conv { .. } => Gpu::find(),
+    }
+}
+
+const NO_AER: &str = "AER is not trained on a GPU";

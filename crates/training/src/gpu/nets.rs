@@ -2,9 +2,9 @@
 
 use wgpu::Buffer;
 
-use super::GpuError;
 use super::device::{Device, Elements, Held, Recorder};
 use super::layers::{Draws, Linear, Lstm, dropout_mask};
+use super::{GpuError, NO_AER};
 use crate::nets::{self, EncoderBody, GeneratorBody};
 
 /// Linear layers, each of the first `bent` followed by leaky ReLU and dropout.
@@ -107,12 +107,6 @@ impl Chain {
             layer.backward_weights(r, w, (input, delta), (batch, true));
         }
     }
-
-    /// Values that the rows of the layer that sees most see in a pass over `batch` samples.
-    fn seen(&self, batch: usize) -> usize {
-        let most = self.layers.iter().map(Linear::seen_len).max();
-        most.unwrap_or_default() * batch
-    }
 }
 
 /// Windows to latents.
@@ -142,16 +136,20 @@ impl Encoder {
             ),
             EncoderBody::Conv(net) => {
                 let chain = Chain {
-                    layers: net.convs.iter().map(|conv| Linear::of_conv(conv, 1)).collect(),
+                    layers: net
+                        .convs
+                        .iter()
+                        .map(|conv| Linear::of_conv(device, conv, 1, batch))
+                        .collect(),
                     bent: net.convs.len(),
                     dropout: 0.0,
                 };
                 let (pass, window) = (chain.buffers(device, batch), net.convs[0].steps);
                 (EncoderParts::Conv { chain, pass, window }, &net.head)
             }
-            EncoderBody::Aer(_) => return Err(GpuError::Nets("AER is not trained on a GPU")),
+            EncoderBody::Aer(_) => return Err(GpuError::Nets(NO_AER)),
         };
-        let head = Linear::of(head);
+        let head = Linear::of(device, head, batch);
         Ok(Self {
             body,
             joined: device.zeros(batch * head.input_len()),
@@ -159,13 +157,6 @@ impl Encoder {
             out: device.zeros(batch * head.output_len()),
             head,
         })
-    }
-
-    pub(super) fn seen(&self, batch: usize) -> usize {
-        match &self.body {
-            EncoderParts::Recurrent(_) => 0,
-            EncoderParts::Conv { chain, .. } => chain.seen(batch),
-        }
     }
 
     pub(super) fn forward(&self, r: &mut Recorder<'_>, w: &Held, windows: &Buffer, batch: usize) {
@@ -266,7 +257,10 @@ impl Generator {
     ) -> Result<Self, GpuError> {
         let body = match &net.body {
             GeneratorBody::Recurrent(net) => {
-                let (stem, head) = (Linear::of(&net.stem), Linear::of(&net.head));
+                let (stem, head) = (
+                    Linear::of(device, &net.stem, batch),
+                    Linear::of(device, &net.head, batch),
+                );
                 GeneratorParts::Recurrent(Box::new(RecurrentParts {
                     first: Lstm::of(device, &net.first, batch)?,
                     second: Lstm::of(device, &net.second, batch)?,
@@ -282,18 +276,21 @@ impl Generator {
                 let chain = Chain {
                     // The first two read each step twice.
                     layers: vec![
-                        Linear::of(&net.stem),
-                        Linear::of_conv(first, 2),
-                        Linear::of_conv(second, 2),
-                        Linear::of_conv(third, 1),
+                        Linear::of(device, &net.stem, batch),
+                        Linear::of_conv(device, first, 2, batch),
+                        Linear::of_conv(device, second, 2, batch),
+                        Linear::of_conv(device, third, 1, batch),
                     ],
                     bent: 3,
                     dropout: 0.0,
                 };
-                let (pass, linear) = (chain.buffers(device, batch), Linear::of(&net.linear));
+                let (pass, linear) = (
+                    chain.buffers(device, batch),
+                    Linear::of(device, &net.linear, batch),
+                );
                 GeneratorParts::Conv { chain, pass, linear }
             }
-            GeneratorBody::Aer(_) => return Err(GpuError::Nets("AER is not trained on a GPU")),
+            GeneratorBody::Aer(_) => return Err(GpuError::Nets(NO_AER)),
         };
         Ok(Self {
             body,
@@ -302,13 +299,6 @@ impl Generator {
             out: device.zeros(batch * window),
             d_input: device.zeros(batch * latent),
         })
-    }
-
-    pub(super) fn seen(&self, batch: usize) -> usize {
-        match &self.body {
-            GeneratorParts::Recurrent(_) => 0,
-            GeneratorParts::Conv { chain, .. } => chain.seen(batch),
-        }
     }
 
     pub(super) fn forward(
@@ -390,7 +380,11 @@ pub(super) struct Critic {
 impl Critic {
     pub(super) fn of(device: &Device, net: &nets::Critic, batch: usize) -> Self {
         let chain = Chain {
-            layers: net.layers.iter().map(Linear::of).collect(),
+            layers: net
+                .layers
+                .iter()
+                .map(|layer| Linear::of(device, layer, 2 * batch))
+                .collect(),
             bent: net.layers.len() - 1,
             dropout: net.dropout,
         };
@@ -406,10 +400,6 @@ impl Critic {
     /// Values of one sample.
     pub(super) fn input_len(&self) -> usize {
         self.chain.layers[0].input_len()
-    }
-
-    pub(super) fn seen(&self, batch: usize) -> usize {
-        self.chain.seen(batch)
     }
 
     /// Judges `input` in the buffers for that.

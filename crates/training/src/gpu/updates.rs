@@ -43,22 +43,22 @@ pub(super) const CRITIC_X: usize = 2;
 pub(super) const CRITIC_Z: usize = 3;
 
 impl Gpu {
+    /// What the driver calls the device.
+    pub(super) fn find() -> Result<String, GpuError> {
+        Device::find()
+    }
+
     /// Opens the device and brings the state there.
     ///
     /// # Errors
     /// When there is no device that can train these nets.
     pub fn new(nets: &Nets, state: &State, batch: usize) -> Result<Self, GpuError> {
-        let mut device = Device::open()?;
+        let device = Device::open()?;
+        let watch = device.watch();
         let (window, latent) = (nets.sizes.window, nets.sizes.latent);
         let encoder = Encoder::of(&device, &nets.encoder, batch)?;
         let generator = Generator::of(&device, &nets.generator, (window, latent), 2 * batch)?;
         let critics = [&nets.critic_x, &nets.critic_z].map(|net| Critic::of(&device, net, batch));
-        let seen = [
-            encoder.seen(batch),
-            generator.seen(2 * batch),
-            critics[0].seen(2 * batch),
-        ];
-        device.seen = device.zeros(seen.into_iter().fold(0, usize::max));
         let held = [0, 1, 2, 3].map(|net| {
             let bring = |weights: &Weights| device.filled(weights.nets()[net]);
             let len = state.weights.nets()[net].len();
@@ -71,7 +71,7 @@ impl Gpu {
                 len,
             }
         });
-        Ok(Self {
+        let gpu = Self {
             batch,
             window,
             latent,
@@ -88,7 +88,9 @@ impl Gpu {
             d_latent: device.zeros(batch * latent),
             ledger: device.zeros(3 * batch + 2),
             device,
-        })
+        };
+        gpu.device.check(watch)?;
+        Ok(gpu)
     }
 
     /// What the driver calls the device.

@@ -1,5 +1,4 @@
-//! The GPU against the processor: the same nets, windows, latents and dropout on both.
-#![cfg(feature = "gpu")]
+//! The same nets, windows, latents and dropout on both.
 
 use std::f32::consts::TAU;
 
@@ -163,4 +162,44 @@ fn a_short_run_ends_at_the_same_weights() {
             "{weights:?} {average:?}"
         );
     }
+}
+
+/// A batch that no memory holds is said, and nothing else happens.
+#[test]
+fn too_large_a_batch_is_refused() {
+    let settings = Settings {
+        batch: 1 << 17,
+        ..settings()
+    };
+    let sizes = Sizes {
+        body: Sizes::paper().body,
+        ..tiny(CONV)
+    };
+    match Trainer::new(Nets::new(sizes), settings).on_gpu() {
+        Err(GpuError::Unfit { reason, .. }) => assert!(reason.contains("memory"), "{reason}"),
+        Err(GpuError::Absent(why)) => println!("SKIPPED: no Vulkan device ({why})"),
+        other => panic!("{:?}", other.map(|trainer| trainer.state.step)),
+    }
+}
+
+/// What a checkpoint holds is all there is: on one device, runs are equal bit for bit.
+#[test]
+fn going_on_from_a_state_is_as_if_never_stopped() {
+    let settings = Settings {
+        warm_up: 1,
+        ..settings()
+    };
+    let Some([_, (_, whole)]) = both(tiny(RECURRENT), settings, 4) else {
+        return;
+    };
+    let Some([_, (_, half)]) = both(tiny(RECURRENT), settings, 2) else {
+        return;
+    };
+    let rest = Trainer::with_state(half.nets.clone(), settings, half.state);
+    let mut rest = rest.on_gpu().expect("it was there a moment ago");
+    for step in 2..4 {
+        rest.step(|inner, x| windows(step, inner, x));
+    }
+    rest.sync();
+    assert!(rest.state == whole.state);
 }
