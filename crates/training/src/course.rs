@@ -121,7 +121,7 @@ pub enum Trouble {
     },
     /// The nets learned nothing, or lost it.
     #[error(
-        "the nets give no more than a constant after {step} generator steps: mean squared error {error:.3e} on what \
+        "the nets give no more than a constant after generator step {step}: mean squared error {error:.3e} on what \
          they trained on, {constant:.3e} for its median; train longer (--warm-up, --steps), give the reconstruction \
          more weight (--reconstruction-weight), or take the bundle as it is (--accept-poor)"
     )]

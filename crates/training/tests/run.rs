@@ -283,7 +283,7 @@ fn nets_that_learned_nothing_are_no_bundle() {
     assert!(
         error
             .to_string()
-            .contains("no more than a constant after 65 generator steps"),
+            .contains("no more than a constant after generator step 65"),
         "{error}"
     );
     assert!(!lazy.out.exists());
