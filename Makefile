@@ -9,10 +9,10 @@ BUNDLE_COMMAND ?= train tadgan --synthetic 400 --points 3000 --warm-up 2000 --st
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help deps demo test bundle
+.PHONY: help deps demo test gpu-test bundle
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 deps: ## system packages (when root, with apt-get) and ONNX Runtime into .deps/
 	@scripts/system.sh build
@@ -25,6 +25,10 @@ demo: deps ## build and watch alerts of a live synthetic stream; nothing to set 
 test: deps ## format, lints, documents, and all tests, a real Kafka included
 	@scripts/system.sh test
 	@scripts/test.sh
+
+gpu-test: deps ## lints and tests of training on a GPU, which nothing else builds; without a GPU, on Mesa's software
+	@scripts/system.sh gpu
+	@scripts/gpu.sh
 
 bundle: deps ## train models/general again by its recorded command (about an hour)
 	cargo run --locked --release -p training --bin $(firstword $(BUNDLE_COMMAND)) -- $(wordlist 2,99,$(BUNDLE_COMMAND))

@@ -4,6 +4,7 @@
 #
 #   scripts/system.sh build    what building needs; exits 69 when a compiler or a library is missing
 #   scripts/system.sh test     what only tests need; a missing one never fails here, the tests themselves say so
+#   scripts/system.sh gpu      a Vulkan driver in software, for tests of the GPU where there is none
 set -euo pipefail
 
 # Package, a command that succeeds when it is there, what it is for.
@@ -24,12 +25,18 @@ default-jre-headless|command -v java|runs the real Kafka of the tests
 maven|command -v mvn|fetches the real Kafka of the tests
 PARTS
 }
+gpu_parts() {
+  cat <<'PARTS'
+mesa-vulkan-drivers|test "$(find /usr/share/vulkan /etc/vulkan -path '*icd.d/*.json')"|runs the kernels of training, slowly
+PARTS
+}
 
 case "${1:-} $#" in
 'build 1') parts=$(build_parts) ;;
 'test 1') parts=$(test_parts) ;;
+'gpu 1') parts=$(gpu_parts) ;;
 *)
-  sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+  sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
   exit 64
   ;;
 esac

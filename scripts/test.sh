@@ -27,6 +27,9 @@ step() { # NAME COMMAND…
   echo "ok: $name, $((SECONDS - started)) s"
 }
 
+# Also what is behind features and not built here, so that its licences are checked.
+fetch() { cargo fetch --locked --target "$(rustc -vV | sed -n 's/^host: //p')"; }
+
 documents() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps; }
 
 # Output of passing tests is wanted too: that is where a test says why it did not run.
@@ -41,6 +44,7 @@ kafka() {
   [ "${CI:-}" != true ]
 }
 
+step fetch fetch
 step format cargo fmt --all --check
 step kafka kafka
 step clippy cargo clippy --locked --workspace --all-targets -- -D warnings

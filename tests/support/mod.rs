@@ -120,6 +120,13 @@ pub(crate) fn tree(package: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// `cargo metadata` with all features, where what they bring was downloaded.
+pub(crate) fn metadata_of_features(arguments: &[&str]) -> Option<Value> {
+    let mut all = vec!["metadata", "--all-features", "--format-version", "1"];
+    all.extend(arguments);
+    Some(serde_json::from_str(&try_cargo(&all).ok()?).unwrap())
+}
+
 /// `cargo metadata`.
 pub(crate) fn metadata(arguments: &[&str]) -> Value {
     let mut all = vec!["metadata", "--format-version", "1"];
@@ -140,6 +147,10 @@ pub(crate) fn host() -> String {
 
 /// Runs cargo in the repository without network: what has been built is there.
 fn cargo(arguments: &[&str]) -> String {
+    try_cargo(arguments).unwrap()
+}
+
+fn try_cargo(arguments: &[&str]) -> Result<String, String> {
     let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let (command, rest) = arguments.split_first().unwrap();
     let mut cargo = Command::new(program);
@@ -149,10 +160,8 @@ fn cargo(arguments: &[&str]) -> String {
         .args(rest)
         .current_dir(root());
     let out = cargo.output().unwrap();
-    assert!(
-        out.status.success(),
-        "{cargo:?}: {}",
-        String::from_utf8_lossy(&out.stderr)
-    );
-    String::from_utf8(out.stdout).unwrap()
+    if !out.status.success() {
+        return Err(format!("{cargo:?}: {}", String::from_utf8_lossy(&out.stderr)));
+    }
+    Ok(String::from_utf8(out.stdout).unwrap())
 }

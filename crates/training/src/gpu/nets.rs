@@ -123,7 +123,7 @@ pub(super) struct Encoder {
 
 #[derive(Debug)]
 enum EncoderParts {
-    Recurrent(Lstm),
+    Recurrent(Box<Lstm>),
     Conv { chain: Chain, pass: Pass, window: usize },
 }
 
@@ -131,7 +131,7 @@ impl Encoder {
     pub(super) fn of(device: &Device, net: &nets::Encoder, batch: usize) -> Result<Self, GpuError> {
         let (body, head) = match &net.body {
             EncoderBody::Recurrent(net) => (
-                EncoderParts::Recurrent(Lstm::of(device, &net.lstm, batch)?),
+                EncoderParts::Recurrent(Box::new(Lstm::of(device, &net.lstm, batch)?)),
                 &net.head,
             ),
             EncoderBody::Conv(net) => {
@@ -230,11 +230,14 @@ pub(super) struct Generator {
 #[derive(Debug)]
 enum GeneratorParts {
     Recurrent(Box<RecurrentParts>),
-    Conv {
-        chain: Chain,
-        pass: Pass,
-        linear: Linear,
-    },
+    Conv(Box<ConvParts>),
+}
+
+#[derive(Debug)]
+struct ConvParts {
+    chain: Chain,
+    pass: Pass,
+    linear: Linear,
 }
 
 #[derive(Debug)]
@@ -288,7 +291,7 @@ impl Generator {
                     chain.buffers(device, batch),
                     Linear::of(device, &net.linear, batch),
                 );
-                GeneratorParts::Conv { chain, pass, linear }
+                GeneratorParts::Conv(Box::new(ConvParts { chain, pass, linear }))
             }
             GeneratorBody::Aer(_) => return Err(GpuError::Nets(NO_AER)),
         };
@@ -319,7 +322,8 @@ impl Generator {
                 net.head.forward(r, w, &net.second.out, &self.out, count);
                 r.each("tanh_forward", (&[], &[&self.out]), Elements::of(count));
             }
-            GeneratorParts::Conv { chain, pass, linear } => {
+            GeneratorParts::Conv(net) => {
+                let ConvParts { chain, pass, linear } = &**net;
                 linear.forward(r, w, latents, &self.out, batch);
                 chain.forward(r, w, (latents, pass), batch, None);
                 r.each("add", (&[pass.out()], &[&self.out]), Elements::of(count));
@@ -351,7 +355,8 @@ impl Generator {
                 net.stem.backward_weights(r, w, (latents, d_stem), (batch, true));
                 net.stem.backward_input(r, w, d_stem, &self.d_input, batch);
             }
-            GeneratorParts::Conv { chain, pass, linear } => {
+            GeneratorParts::Conv(net) => {
+                let ConvParts { chain, pass, linear } = &**net;
                 linear.backward_weights(r, w, (latents, d_windows), (batch, true));
                 linear.backward_input(r, w, d_windows, &self.d_input, batch);
                 r.each("copy", (&[d_windows], &[pass.d_out()]), Elements::line(count));
