@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use scorer::bundle::Bundle;
 use scorer::manifest::{AnyInterval, IntervalSpec, LagCalibration, ModelKind, TrainingRecord};
@@ -58,8 +59,8 @@ fn write(dir: &Path) -> Bundle {
         calibration: calibration.to_vec(),
         fingerprint: &input,
     };
-    bundle::write(dir, contents).unwrap();
-    Bundle::load(dir).unwrap()
+    bundle::write(dir, contents).expect("writable");
+    Bundle::load(dir).expect("a bundle")
 }
 
 #[test]
@@ -122,18 +123,18 @@ fn job(dir: &Path, steps: usize) -> Job {
 
 /// Ten windows of a sine, 36 buckets a period.
 fn sine() -> Dataset {
-    Dataset::sine(40.0, 60.0, &DataOptions::new(21)).unwrap()
+    Dataset::sine(40.0, 60.0, &DataOptions::new(21)).expect("room for a spool")
 }
 
 fn run(job: &Job) -> Outcome {
-    train::run(job, &sine(), |_| {}).unwrap()
+    train::run(job, &sine(), |_| {}).expect("a run")
 }
 
 #[test]
 fn it_learns_to_predict() {
     let dir = tempfile::tempdir().unwrap();
     for scaler in [ScalerChoice::MinMax, ScalerChoice::Window] {
-        let mut job = job(dir.path(), 300);
+        let mut job = job(dir.path(), 450);
         job.scaler = scaler;
         job.epoch_steps = Some(50);
         job.settings.learning_rate = 0.01;
@@ -156,7 +157,7 @@ fn it_learns_to_predict() {
         );
         for at_lag in calibration {
             assert!(
-                at_lag.error_median < 0.03 && at_lag.error_p99 < 0.06,
+                at_lag.error_median < 0.03 && at_lag.error_p99 < 0.08,
                 "{at_lag:?}"
             );
             assert_eq!((at_lag.critic_center, at_lag.critic_scale), (0.0, 1.0));
@@ -233,4 +234,39 @@ fn a_bundle_can_be_trained_on() {
         ..job(dir.path(), 4)
     };
     assert_eq!(run(&second).manifest.training.warm_start, Some(start.hash));
+}
+
+#[test]
+fn the_command_line_trains_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let train = |method: &str, out: &str, more: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_train"))
+            .args([method, "--synthetic", "2", "--points", "150", "--accept-poor"])
+            .args(["--steps", "2", "--out", out])
+            .args(more)
+            .current_dir(dir.path())
+            .output()
+            .unwrap()
+    };
+    let done = train("aer", "bundle", &[]);
+    assert!(done.status.success(), "{done:?}");
+    let said = String::from_utf8(done.stdout).unwrap();
+    assert!(
+        said.starts_with("bundle: 2 steps in") && !said.contains("diversity"),
+        "{said}"
+    );
+    let bundle = Bundle::load(&dir.path().join("bundle")).unwrap();
+    let manifest = bundle.manifest();
+    assert_eq!((manifest.window, manifest.latent), (100, 60));
+    assert_eq!(manifest.architecture.parameters.values().sum::<usize>(), 29_581);
+    assert_eq!(manifest.scaler, Scaler::Window { gain: 3.0 });
+
+    let wrong = train("tadgan", "other", &["--warm-start", "bundle"]);
+    assert_eq!(wrong.status.code(), Some(64));
+    let said = String::from_utf8(wrong.stderr).unwrap();
+    assert_eq!(
+        said,
+        "train: `train tadgan` is not what the bundle of --warm-start has\n"
+    );
+    assert!(!dir.path().join("other").exists());
 }
