@@ -56,19 +56,26 @@ pub(crate) struct SourceArgs {
 pub(crate) struct TadganArgs {
     #[command(flatten)]
     pub(crate) common: CommonArgs,
-    /// Sizes of the nets: paper, small or conv [default: paper, or the bundle's with --warm-start]
+    /// Sizes of the nets: conv, small or paper [default: conv, or the bundle's with --warm-start]
     #[arg(long, value_name = "NAME", help_heading = "Nets")]
     pub(crate) arch: Option<String>,
     /// Units of the hidden layers of the critic of latents: 20 as in Orion, 100 as in the paper's code [default: 20]
     #[arg(long, value_name = "N", value_parser = positive, help_heading = "Nets")]
     pub(crate) critic_z_units: Option<usize>,
-    /// Generator steps before those, on the reconstruction alone: an eighth of the work each. They end early when they
+    /// Generator steps before --steps, on the reconstruction alone: an eighth of the work each. They end early when they
     /// no longer help, see --patience.
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub(crate) warm_up: Option<usize>,
     /// Weight of the reconstruction error beside the critics; 10 is the reference's.
     #[arg(long, value_name = "WEIGHT", value_parser = weight, help_heading = "Training")]
     pub(crate) reconstruction_weight: Option<f32>,
+    /// What that weight counts: `one`, mean squared errors, as in the reference; `linear`, the same relative to what the
+    /// principal components of the data leave.
+    #[arg(long, value_name = "UNIT", help_heading = "Training")]
+    pub(crate) weight_unit: Option<WeightUnitName>,
+    /// Share of the rate that encoder and generator keep after the warm-up, over which it falls.
+    #[arg(long, value_name = "SHARE", value_parser = share, help_heading = "Training")]
+    pub(crate) final_rate: Option<f64>,
     /// Have dropout in training, as the reference does.
     #[arg(long, help_heading = "Training", overrides_with = "no_dropout")]
     pub(crate) dropout: bool,
@@ -175,6 +182,8 @@ fn recipes() -> String {
     text += &row("--reconstruction-weight", &|r| {
         r.reconstruction_weight.to_string()
     });
+    text += &row("--weight-unit", &|r| r.weight_unit.name().to_owned());
+    text += &row("--final-rate", &|r| r.final_rate.to_string());
     text += &row("--dropout", &|r| if r.dropout { "yes" } else { "no" }.to_owned());
     text += &row("--learning-rate", &|r| r.learning_rate.to_string());
     text += &row("--batch", &|r| r.batch.to_string());
@@ -223,6 +232,12 @@ pub(crate) struct ImportArgs {
     /// A metric file whose last tenth calibrates the bundle [default: a sine, good for parity tests only]
     #[arg(long, value_name = "FILE")]
     pub(crate) calibrate: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WeightUnitName {
+    One,
+    Linear,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -300,6 +315,13 @@ fn rate(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|rate: &f64| *rate > 0.0 && rate.is_finite())
         .ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|share| *share > 0.0 && *share <= 1.0)
+        .ok_or_else(|| "expected a number above 0, at most 1".to_owned())
 }
 
 fn decay(text: &str) -> Result<f64, String> {

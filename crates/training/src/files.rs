@@ -4,6 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+/// Extension of a file that is being written.
+pub(crate) const STAGING: &str = "part";
+
 /// A file or directory cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {path}: {source}")]
@@ -26,7 +29,7 @@ pub(crate) fn writing(path: &Path) -> impl FnOnce(io::Error) -> WriteError {
 /// When it cannot be written; `path` is as before.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     let mut staging = path.as_os_str().to_owned();
-    staging.push(".part");
+    staging.push(format!(".{STAGING}"));
     let staging = PathBuf::from(staging);
     let written = write_synced(&staging, bytes).and_then(|()| fs::rename(&staging, path));
     written.map_err(|source| {

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use scorer::manifest::ModelKind;
 use training::nets::{ARCHITECTURES, Sizes};
-use training::recipe::Recipe;
+use training::recipe::{Recipe, WeightUnit};
 use training::train::{Job, Length, ScalerChoice};
 use training::warm_start::{self, Origin, WarmStartError};
 
-use crate::cli::{AerArgs, CommonArgs, Device, Interval, ScalerName, TadganArgs};
+use crate::cli::{AerArgs, CommonArgs, Device, Interval, ScalerName, TadganArgs, WeightUnitName};
 use crate::{Failure, exit};
 
 /// The job of `train tadgan`.
@@ -29,6 +29,11 @@ pub(crate) fn tadgan(args: &TadganArgs) -> Result<Job, Failure> {
     let recipe = Recipe {
         warm_up: args.warm_up.unwrap_or(recipe.warm_up),
         reconstruction_weight: args.reconstruction_weight.unwrap_or(recipe.reconstruction_weight),
+        weight_unit: args.weight_unit.map_or(recipe.weight_unit, |unit| match unit {
+            WeightUnitName::One => WeightUnit::One,
+            WeightUnitName::Linear => WeightUnit::Linear,
+        }),
+        final_rate: args.final_rate.unwrap_or(recipe.final_rate),
         dropout,
         ..recipe
     };
@@ -39,7 +44,7 @@ pub(crate) fn tadgan(args: &TadganArgs) -> Result<Job, Failure> {
 pub(crate) fn aer(args: &AerArgs) -> Result<Job, Failure> {
     let origin = args.common.warm_start.as_deref().map(origin).transpose()?;
     let sizes = match &origin {
-        Some(origin) if origin.sizes.model() != ModelKind::Aer => return Err(contradiction("`train aer`")),
+        Some(origin) if origin.sizes.model() != ModelKind::Aer => return Err(other_method("a TadGAN")),
         Some(origin) => origin.sizes.clone(),
         None => Sizes::aer(),
     };
@@ -106,7 +111,7 @@ pub(crate) fn common(
 }
 
 fn named(args: &TadganArgs) -> Result<(String, Sizes), Failure> {
-    let name = args.arch.as_deref().unwrap_or("paper");
+    let name = args.arch.as_deref().unwrap_or("conv");
     let Some(mut sizes) = Sizes::named(name) else {
         let known = ARCHITECTURES.join(", ");
         let line = format!("unknown architecture `{name}`; known are {known}");
@@ -118,7 +123,7 @@ fn named(args: &TadganArgs) -> Result<(String, Sizes), Failure> {
 
 fn from_bundle(args: &TadganArgs, origin: &Origin) -> Result<(String, Sizes), Failure> {
     if origin.sizes.model() != ModelKind::Tadgan {
-        return Err(contradiction("`train tadgan`"));
+        return Err(other_method("an AER"));
     }
     if args
         .arch
@@ -134,6 +139,11 @@ fn from_bundle(args: &TadganArgs, origin: &Origin) -> Result<(String, Sizes), Fa
         return Err(contradiction("--critic-z-units"));
     }
     Ok((origin.architecture.clone(), origin.sizes.clone()))
+}
+
+fn other_method(what: &str) -> Failure {
+    let line = format!("the bundle of --warm-start is {what}, which another command trains");
+    Failure(exit::USAGE, line)
 }
 
 fn contradiction(what: &str) -> Failure {

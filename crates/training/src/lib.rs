@@ -6,14 +6,29 @@
 //! ([`nets::Critic::penalty`]).
 //!
 //! From bottom to top: [`math`] (products, an LSTM cell), [`layers`], [`nets`], [`steps`] (losses and gradients of a
-//! batch), [`adam`], [`trainer`] (one generator step), [`batches`] and [`data`] (which windows), [`mod@train`] (a whole
-//! run), [`run_dir`] (what it leaves as it goes), [`calibrate`], [`export`] and [`bundle`] (what it ends with).
-//! [`import`] reads weights of the reference.
+//! batch), [`adam`], [`trainer`] (one generator step), [`batches`] and [`data`] (which windows), [`judge`] (what nets are
+//! worth) and [`course`] (which epoch is best, when it is enough, what went wrong), [`mod@train`] (a whole run),
+//! [`run_dir`] with [`record`], [`plot`] and [`checkpoint`] (what it leaves as it goes), [`calibrate`], [`export`] and
+//! [`bundle`] (what it ends with). [`recipe`] holds the defaults of each architecture. [`warm_start`] reads the nets of a
+//! bundle, [`import`] weights of the reference.
 //!
 //! # The same seed, the same weights
 //! Every random draw belongs to a stream named by seed, purpose and step ([`rng`]); a batch is computed in fixed shards
 //! whose gradients are summed in order. So weights are equal bit for bit from run to run, on any number of threads,
-//! and when going on from a checkpoint. On a processor with another vector unit, products round differently.
+//! and when going on from a checkpoint: what [`course`] decides is a function of rows that the run directory holds. On
+//! a processor with another vector unit, products round differently.
+//!
+//! # What is watched
+//! Once an epoch, on fixed windows and with the averaged weights; `epochs.csv` has the numbers, `losses.svg` shows them.
+//!
+//! | what | how | when it is bad |
+//! |---|---|---|
+//! | reconstruction | mean squared error on 256 windows that are trained on, and on 256 that are not | no better than the constant median on both: no bundle |
+//! | spread | variance of the reconstructions over that of the windows | below 0.001, a constant: no bundle |
+//! | diversity (mode collapse) | mean distance between pairs of 256 samples G(z), over that between training windows | below 0.25: collapsed, and said so |
+//! | Wasserstein estimates | mean of each critic on real less on generated | over ten times the distance that is possible: the run ends |
+//! | gradient norms | L2, of each net, mean of the epoch | a thousand times the median of earlier epochs: the run ends |
+//! | losses, weights | | not finite: the run ends |
 //!
 //! # Whom we follow
 //! The reference is Orion 0.7; the paper's own code is its first published version.
@@ -21,7 +36,7 @@
 //! | question | paper's code | Orion | here |
 //! |---|---|---|---|
 //! | sizes of E, G, Cx | 481 620, 133 787, 67 393 | the same | the same (`--arch paper`) |
-//! | hidden units of Cz | 100 | 20 | 20, as Orion: the parity data has them |
+//! | hidden units of Cz | 100 | 20 | 20, as Orion: the parity data has them; `--critic-z-units` |
 //! | losses, weights 1, 1, 10 | yes | yes | yes; `--reconstruction-weight` changes the 10 |
 //! | sample of the penalty | one α a sample, multiplies the real one | the same | the same |
 //! | dropout in the penalty's pass | on | off | off, as Orion |
@@ -31,7 +46,8 @@
 //! | updates of E and G | 2 000 | 35 epochs, 175 to 420 on a NAB file | `--steps` or `--epochs` |
 //! | steps on the reconstruction alone first | none | none | `--warm-up`, none by default |
 //! | optimisers | one Adam for all | three, epsilon outside the correction | as Orion |
-//! | weights that are kept | the last | the last | their moving average (`--ema`, 0: the last) |
+//! | weights that are kept | the last | the last | their moving average (`--ema`, 0: themselves) at the epoch with the least held-out error |
+//! | end of training | after so many | after so many | so, or earlier: `--patience` epochs without 1 % less held-out error |
 //! | data that is trained on | all | all | the first four fifths of each run; a tenth chooses, the last tenth calibrates |
 //! | range of the scaler | the whole series | the whole series | the part that is trained on |
 //!
@@ -39,6 +55,22 @@
 //! varied series falls back to that of a flat line; and a step on the reconstruction alone costs an eighth of a whole
 //! generator step. That warm-up keeps latents near the sphere where the prior lies: without it they drift so far that
 //! everything is lost when Cz draws them in.
+//!
+//! # AER
+//! `train aer` trains the sibling that reconstructs the inner values of a window and predicts its first and its last
+//! ([`nets::AerEncoder`], [`nets::AerDecoder`], [`nets::AerLoss`]): 29 581 parameters, no critics, one optimiser, one
+//! batch a step. Data, run directory, checkpoints and bundle are as TadGAN's.
+//!
+//! | question | its authors, as Orion has it | here |
+//! |---|---|---|
+//! | nets; loss; Adam at 0.001; batches of 64 | | the same |
+//! | scaling | the range of the series onto [-1, 1] | each window by its own, but for the value that is to be predicted; `--scaler minmax` |
+//! | end of training | 35 epochs, or 10 without 0.0003 less held-out loss | 5 000 steps, or 10 epochs without 1 % less |
+//! | weights that are kept | the last | their moving average at the epoch with the least held-out loss |
+//! | held out | the last fifth of all windows | the last fifth of each series, half of it to stop, half to calibrate |
+//!
+//! Scaled by their own, windows have losses between 0.02 and 0.1, where 0.0003 is about 1 %. Scaled by the range, a series
+//! with rare spikes has a loss near 0.0003 from the start, and the authors' rule ends before anything is learned.
 
 pub mod adam;
 pub mod batches;

@@ -42,7 +42,7 @@ impl From<TrainError> for Failure {
                 _ => exit::IO,
             },
             TrainError::Resume(ResumeError::Format { .. }) => exit::DATA,
-            TrainError::Resume(ResumeError::Other { .. }) => exit::USAGE,
+            TrainError::Resume(ResumeError::Further { .. } | ResumeError::Other { .. }) => exit::USAGE,
             TrainError::Gpu(GpuError::NotBuilt | GpuError::Nets(_)) => exit::USAGE,
             TrainError::Gpu(GpuError::Absent(_) | GpuError::Unfit { .. }) => exit::UNAVAILABLE,
             TrainError::Trouble(_) => exit::INTERNAL,

@@ -10,6 +10,9 @@ pub struct Principal {
     pub mean: Vec<f64>,
     /// Largest variance first.
     pub components: Vec<Component>,
+    /// Mean squared error, over windows and time, of what the components reconstruct; floored at a small share of the
+    /// windows' variance, for it is divided by.
+    pub error: f64,
 }
 
 /// One direction.
@@ -25,6 +28,9 @@ pub struct Component {
 const SWEEPS: usize = 15;
 /// Least deviation relative to the largest.
 const FLOOR: f64 = 1e-3;
+/// Least error relative to the variance, and at all: that of windows that never vary.
+const LEAST_ERROR: f64 = 1e-4;
+const TINY: f64 = 1e-8;
 
 impl Principal {
     /// Of windows of length `window`, side by side; `count` components.
@@ -51,6 +57,9 @@ impl Principal {
         }
         let mut pairs = eigen(&mut covariance, window);
         pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let variances: Vec<f64> = pairs.iter().map(|pair| pair.0.max(0.0) / window as f64).collect();
+        let left: f64 = variances.iter().skip(count).sum();
+        let error = left.max(LEAST_ERROR * variances.iter().sum::<f64>()).max(TINY);
         let largest = pairs.first().map_or(0.0, |pair| pair.0.max(0.0).sqrt());
         // Windows that never vary have no direction; any deviation will do.
         let floor = if largest > 0.0 { FLOOR * largest } else { 1.0 };
@@ -64,6 +73,7 @@ impl Principal {
         Self {
             mean,
             components: components.collect(),
+            error,
         }
     }
 }

@@ -17,12 +17,15 @@ use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use types::DurationMs;
 
 use crate::checkpoint;
 use crate::course::{Course, Epoch, Plan};
 use crate::files::{self, WriteError, writing};
 use crate::nets::Nets;
+use crate::recipe::WeightUnit;
 use crate::record;
+use crate::train::ScalerChoice;
 use crate::trainer::{State, StepLosses};
 
 /// Newest checkpoints that are kept.
@@ -56,14 +59,25 @@ pub struct RunConfig {
     pub patience: usize,
     /// Weight of the reconstruction error.
     pub reconstruction_weight: f32,
+    /// What it counts.
+    pub weight_unit: WeightUnit,
+    /// Share of the rate that encoder and generator keep after the warm-up.
+    pub final_rate: f64,
     /// Adam's rate.
     pub learning_rate: f64,
     /// Whether dropout acts in training.
     pub dropout: bool,
     /// Samples of a batch.
     pub batch: usize,
+    /// Whether it is done on a GPU, which rounds otherwise.
+    pub gpu: bool,
     /// Windows that are trained on.
     pub windows: usize,
+    /// Grid of the series in milliseconds, when it is the same for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<DurationMs>,
+    /// How windows become input.
+    pub scaler: ScalerChoice,
     /// Whether batches are shuffled epochs, as in Orion, or drawn with replacement.
     pub shuffled_epochs: bool,
     /// Decay of the average of the weights.
@@ -101,6 +115,18 @@ pub enum ResumeError {
         /// `key: then, not now` for each setting.
         differences: Vec<String>,
     },
+    /// It has gone further than it is to go.
+    #[error(
+        "cannot resume the run in {path}: it has done {done} generator steps already, and is to do {steps}"
+    )]
+    Further {
+        /// The run directory.
+        path: PathBuf,
+        /// Generator steps done.
+        done: usize,
+        /// Generator steps to do.
+        steps: usize,
+    },
     /// Output cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -117,6 +143,8 @@ pub struct RunDir {
 /// A run as far as its newest checkpoint.
 #[derive(Debug)]
 pub struct Past {
+    /// The command line of the whole run: the first, unless the run is to be longer or shorter now.
+    pub command: String,
     /// The checkpoint; `None` when there was none yet.
     pub state: Option<State>,
     /// The epochs.
@@ -153,7 +181,12 @@ impl RunDir {
         plan: Plan,
         nets: &Nets,
     ) -> Result<(Self, Past), ResumeError> {
-        check_config(dir, config)?;
+        let old = check_config(dir, config)?;
+        let command = if old.steps == config.steps {
+            old.command
+        } else {
+            config.command.clone()
+        };
         let newest = checkpoints(dir).map_err(reading(dir))?.pop();
         let state = newest.map(|path| read_checkpoint(nets, &path)).transpose()?;
         let step = state.as_ref().map_or(0, |state| state.step);
@@ -163,6 +196,13 @@ impl RunDir {
                 // A run that diverged has no checkpoint after it did.
                 let _ = course.take(epoch);
             }
+        }
+        if step > course.end() {
+            return Err(ResumeError::Further {
+                path: dir.to_owned(),
+                done: step,
+                steps: course.end(),
+            });
         }
         let losses = rows(&dir.join(LOSSES), record::read_losses)?;
         if losses.len() < step {
@@ -185,13 +225,26 @@ impl RunDir {
         let epochs = course.epochs().iter().enumerate();
         text.extend(epochs.map(|(k, epoch)| record::epoch_line(k + 1, epoch)));
         files::replace(&dir.join(EPOCHS), text.as_bytes())?;
-        write_config(dir, config)?;
+        let config = RunConfig {
+            command: command.clone(),
+            ..config.clone()
+        };
+        write_config(dir, &config)?;
         let from = course.epochs().last().map_or(0, |last| last.step);
         let since = losses[from..step].iter().map(|row| row.1).collect();
-        Ok((Self::open(dir)?, Past { state, course, since }))
+        Ok((
+            Self::open(dir)?,
+            Past {
+                command,
+                state,
+                course,
+                since,
+            },
+        ))
     }
 
     fn open(dir: &Path) -> Result<Self, WriteError> {
+        remove_halves(dir).map_err(writing(dir))?;
         let open = |name: &str| {
             let path = dir.join(name);
             let file = OpenOptions::new().append(true).open(&path);
@@ -267,6 +320,20 @@ fn write_config(dir: &Path, config: &RunConfig) -> Result<(), WriteError> {
     files::replace(&path, text.as_bytes())
 }
 
+/// Removes what a process left that was killed while it wrote a file.
+fn remove_halves(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == files::STAGING)
+        {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
 /// The settings of a run.
 ///
 /// # Errors
@@ -280,14 +347,15 @@ pub fn read_config(dir: &Path) -> Result<RunConfig, ResumeError> {
     })
 }
 
-fn check_config(dir: &Path, config: &RunConfig) -> Result<(), ResumeError> {
-    let old = read_config(dir)?;
+/// The settings of a run that `config` goes on with.
+fn check_config(dir: &Path, config: &RunConfig) -> Result<RunConfig, ResumeError> {
+    let then = read_config(dir)?;
     let format = |reason: String| ResumeError::Format {
         path: dir.join(CONFIG),
         reason,
     };
     let table = |config: &RunConfig| toml::Table::try_from(config).map_err(|error| format(error.to_string()));
-    let (old, mut new) = (table(&old)?, table(config)?);
+    let (old, mut new) = (table(&then)?, table(config)?);
     new.extend(
         ["command", "steps"]
             .into_iter()
@@ -303,7 +371,7 @@ fn check_config(dir: &Path, config: &RunConfig) -> Result<(), ResumeError> {
         })
         .collect();
     if differences.is_empty() {
-        Ok(())
+        Ok(then)
     } else {
         let path = dir.to_owned();
         Err(ResumeError::Other { path, differences })

@@ -12,7 +12,7 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use crate::nets::{AerLoss, CriticTape, EncoderTape, GeneratorTape, Nets, PenaltyTape, Weights};
+use crate::nets::{Body, AerLoss, CriticTape, EncoderTape, GeneratorTape, Nets, PenaltyTape, Weights};
 
 /// Weight of the penalty, and of the reconstruction unless a run says otherwise.
 pub const LOSS_WEIGHT: f32 = 10.0;
@@ -244,7 +244,9 @@ impl Workspace {
     }
 
     /// Step of encoder and generator without critics, an eighth of the work of a whole generator step with its critic
-    /// updates: weighted reconstruction error, and `10 · mean (‖E(x)‖² / latent − 1)²` in Cz's place. Adds to `grads.encoder` and `grads.generator`.
+    /// updates: weighted reconstruction error, and in Cz's place `10 · mean (‖E(x)‖² / latent − 1)²`. Nets whose latents
+    /// start out with the moments of the prior, convolutional ones, do without that. Adds to `grads.encoder` and
+    /// `grads.generator`.
     pub fn reconstruction(
         &mut self,
         nets: &Nets,
@@ -267,7 +269,10 @@ impl Workspace {
             &mut self.grads.generator,
         );
         let d_latent = &mut self.generator.d_input;
-        let distance = push_to_sphere(&self.encoder.out, nets.sizes.latent, batch.whole, d_latent);
+        let distance = match nets.sizes.body {
+            Body::Conv { .. } => 0.0,
+            _ => push_to_sphere(&self.encoder.out, nets.sizes.latent, batch.whole, d_latent),
+        };
         let (tape, grads) = (&mut self.encoder, &mut self.grads.encoder);
         nets.encoder.backward(&weights.encoder, d_latent, tape, grads);
         GeneratorLoss {

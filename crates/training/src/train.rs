@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use scorer::manifest::{AnyInterval, IntervalSpec, Manifest, ModelKind, TrainingRecord};
 use scorer::normalise::Scaler;
+use serde::{Deserialize, Serialize};
 
 use crate::batches::Batches;
 use crate::bundle::{self, Contents, FINGERPRINT_WINDOWS};
@@ -16,9 +17,10 @@ use crate::gpu::GpuError;
 use crate::judge::{JUDGED, Judge};
 use crate::nets::{Nets, Sizes};
 use crate::plot;
-use crate::recipe::{CHECKPOINT_EVERY, Recipe};
+use crate::principal::Principal;
+use crate::recipe::{CHECKPOINT_EVERY, Recipe, WeightUnit};
 use crate::rng::Streams;
-use crate::run_dir::{self, ResumeError, RunConfig, RunDir};
+use crate::run_dir::{self, Past, ResumeError, RunConfig, RunDir};
 use crate::trainer::{CRITIC_UPDATES, Mean, Settings, StepLosses, Trainer};
 use crate::warm_start::WarmStart;
 
@@ -58,7 +60,8 @@ pub enum Length {
 }
 
 /// Which scaler to use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ScalerChoice {
     /// Range of the training part of the series onto [-1, 1].
     MinMax,
@@ -89,6 +92,8 @@ pub struct Job {
     pub gpu: bool,
     /// Whether to go on with the run in the run directory.
     pub resume: bool,
+    /// What the weight of the reconstruction error in `settings` counts.
+    pub weight_unit: WeightUnit,
     /// How long.
     pub length: Length,
     /// Generator steps of an epoch; `None`: a pass over the data, within [`EPOCH_STEPS`].
@@ -122,6 +127,7 @@ impl Job {
             settings: recipe.settings(),
             gpu: false,
             resume: false,
+            weight_unit: recipe.weight_unit,
             length: Length::Steps(recipe.steps),
             epoch_steps: None,
             patience: recipe.patience,
@@ -194,7 +200,13 @@ pub fn run(job: &Job, data: &Dataset, mut watch: impl FnMut(Progress<'_>)) -> Re
         sizes: &job.sizes,
     };
     let judge = input.judge(job, &nets)?;
-    let (mut record, mut course, mut trainer, since) = open(job, &input, nets)?;
+    let Opened {
+        mut record,
+        mut course,
+        mut trainer,
+        since,
+        command,
+    } = open(job, &input, nets)?;
     let mut mean = Mean::default();
     since.iter().for_each(|losses| mean.add(losses));
     let windows = data.train_windows();
@@ -249,7 +261,7 @@ pub fn run(job: &Job, data: &Dataset, mut watch: impl FnMut(Progress<'_>)) -> Re
             epoch,
         });
     }
-    finish(job, &input, &judge, &course, trainer)
+    finish(job, &input, &judge, (course, trainer, command))
 }
 
 /// Whether the bundle may be written where it is to be, and there is a run to go on with: what can be known before the
@@ -270,15 +282,12 @@ fn finish(
     job: &Job,
     input: &Input<'_>,
     judge: &Judge,
-    course: &Course,
-    trainer: Trainer,
+    (course, trainer, command): (Course, Trainer, String),
 ) -> Result<Outcome, TrainError> {
     let data = input.data;
-    // There is one: a run has a step, and its last ends an epoch.
-    let best = course.best().copied().ok_or(Trouble::NotFinite {
-        step: 0,
-        what: "the length of the run",
-    })?;
+    let best = *course
+        .best()
+        .expect("a run has a step, and its last ends an epoch");
     if !job.accept_poor {
         course::check_worth(judge, &best)?;
     }
@@ -299,7 +308,7 @@ fn finish(
         interval,
         scaler: input.scaler,
         training: TrainingRecord {
-            command: job.command.clone(),
+            command,
             seed: job.settings.seed,
             generator_steps: best.step,
             held_out_error: Some(best.measures.held_out_error),
@@ -319,20 +328,68 @@ fn finish(
     })
 }
 
-/// Opens the run directory, and with it the trainer where it starts or goes on.
-fn open(
-    job: &Job,
-    input: &Input<'_>,
-    nets: Nets,
-) -> Result<(RunDir, Course, Trainer, Vec<StepLosses>), TrainError> {
-    let windows = input.data.train_windows().len();
-    let batches = Batches::new(job.settings.seed, windows, job.a_step());
-    let pass = batches.steps_per_epoch();
-    let plan = Plan {
+/// A run where it starts or goes on.
+struct Opened {
+    record: RunDir,
+    course: Course,
+    trainer: Trainer,
+    /// Losses since the last epoch.
+    since: Vec<StepLosses>,
+    /// The command line of the whole run.
+    command: String,
+}
+
+fn open(job: &Job, input: &Input<'_>, nets: Nets) -> Result<Opened, TrainError> {
+    let batches = Batches::new(job.settings.seed, input.data.train_windows().len(), job.a_step());
+    let plan = plan(job, batches.steps_per_epoch());
+    let config = config(job, input.data, &plan, &nets, batches.shuffled_epochs());
+    let (record, past) = if job.resume {
+        RunDir::reopen(&job.run, &config, plan, &nets)?
+    } else {
+        let past = Past {
+            command: config.command.clone(),
+            state: None,
+            course: Course::new(plan),
+            since: Vec::new(),
+        };
+        (RunDir::create(&job.run, &config)?, past)
+    };
+    let start = input.sample(input.data.train_windows(), START_WINDOWS)?;
+    let principal = Principal::of(&start, nets.sizes.window, nets.sizes.latent);
+    let unit = match job.weight_unit {
+        WeightUnit::One => 1.0,
+        WeightUnit::Linear => principal.error,
+    };
+    let settings = Settings {
+        warm_up: past.course.warm_up(),
+        reconstruction_weight: job.settings.reconstruction_weight / unit as f32,
+        ..job.settings
+    };
+    let trainer = match (past.state, &job.warm_start) {
+        (Some(state), _) => Trainer::with_state(nets, settings, state),
+        (None, Some(start)) => Trainer::with_weights(nets, settings, start.weights.clone()),
+        (None, None) => {
+            let mut weights = nets.init(Streams::new(job.settings.seed));
+            nets.start_at(&principal, &mut weights);
+            Trainer::with_weights(nets, settings, weights)
+        }
+    };
+    let trainer = if job.gpu { trainer.on_gpu()? } else { trainer };
+    Ok(Opened {
+        record,
+        course: past.course,
+        trainer,
+        since: past.since,
+        command: past.command,
+    })
+}
+
+fn plan(job: &Job, pass: usize) -> Plan {
+    Plan {
         warm_up: job.settings.warm_up,
         steps: match job.length {
-            Length::Steps(steps) => steps,
-            Length::Epochs(epochs) => epochs * pass,
+            Length::Steps(steps) => steps.max(1),
+            Length::Epochs(epochs) => (epochs * pass).max(1),
         },
         epoch: job
             .epoch_steps
@@ -342,10 +399,13 @@ fn open(
             ModelKind::Tadgan => CRITICS_LEARN,
             ModelKind::Aer => 0,
         },
-        window: nets.sizes.window,
-        latent: nets.sizes.latent,
-    };
-    let config = RunConfig {
+        window: job.sizes.window,
+        latent: job.sizes.latent,
+    }
+}
+
+fn config(job: &Job, data: &Dataset, plan: &Plan, nets: &Nets, shuffled_epochs: bool) -> RunConfig {
+    RunConfig {
         command: job.command.clone(),
         seed: job.settings.seed,
         architecture: job.architecture.clone(),
@@ -355,44 +415,20 @@ fn open(
         epoch_steps: plan.epoch,
         patience: plan.patience,
         reconstruction_weight: job.settings.reconstruction_weight,
+        weight_unit: job.weight_unit,
+        final_rate: job.settings.final_rate,
         learning_rate: job.settings.learning_rate,
         dropout: job.settings.dropout,
         batch: job.settings.batch,
-        windows,
-        shuffled_epochs: batches.shuffled_epochs(),
+        gpu: job.gpu,
+        windows: data.train_windows().len(),
+        interval: data.interval,
+        scaler: job.scaler,
+        shuffled_epochs,
         average: job.settings.average,
         sizes: nets.architecture(&job.architecture).sizes,
-        data: input.data.hashes.clone(),
-    };
-    let (record, course, state, since) = if job.resume {
-        let (record, past) = RunDir::reopen(&job.run, &config, plan, &nets)?;
-        (record, past.course, past.state, past.since)
-    } else {
-        (
-            RunDir::create(&job.run, &config)?,
-            Course::new(plan),
-            None,
-            Vec::new(),
-        )
-    };
-    let settings = Settings {
-        warm_up: course.warm_up(),
-        ..job.settings
-    };
-    let trainer = match (state, &job.warm_start) {
-        (Some(state), _) => Trainer::with_state(nets, settings, state),
-        (None, Some(start)) => Trainer::with_weights(nets, settings, start.weights.clone()),
-        (None, None) => {
-            let mut weights = nets.init(Streams::new(job.settings.seed));
-            nets.start_at(
-                &input.sample(input.data.train_windows(), START_WINDOWS)?,
-                &mut weights,
-            );
-            Trainer::with_weights(nets, settings, weights)
-        }
-    };
-    let trainer = if job.gpu { trainer.on_gpu()? } else { trainer };
-    Ok((record, course, trainer, since))
+        data: data.hashes.clone(),
+    }
 }
 
 impl Job {

@@ -104,6 +104,10 @@ pub struct Settings {
     pub warm_up: usize,
     /// Weight of the mean squared reconstruction error; 10 in the reference.
     pub reconstruction_weight: f32,
+    /// Share of the rate that encoder and generator keep after the warm-up; 1 in the reference.
+    pub final_rate: f64,
+    /// Generator steps over which their rate falls to that share, linearly, in the warm-up; 0: none.
+    pub falls_over: usize,
     /// Whether dropout acts in training, as in the reference.
     pub dropout: bool,
     /// Threads that work on a batch.
@@ -119,6 +123,8 @@ impl Default for Settings {
             average: 0.0,
             warm_up: 0,
             reconstruction_weight: LOSS_WEIGHT,
+            final_rate: 1.0,
+            falls_over: 0,
             dropout: true,
             threads: 1,
         }
@@ -312,7 +318,7 @@ impl Trainer {
                 reconstruction_weight: self.settings.reconstruction_weight,
             };
             let (count, share) = self.count(update, number);
-            let rate = adam::corrected(count, self.settings.learning_rate);
+            let rate = adam::corrected(count, self.rate(update));
             let streams = self.settings.dropout.then_some(self.streams);
             let (critic, generator, own) = gpu.update(update, batch, streams, number, rate);
             norms.iter_mut().zip(own).for_each(|(norm, own)| *norm += share * own);
@@ -360,6 +366,18 @@ impl Trainer {
         losses
     }
 
+    /// Adam's rate for an update. What the warm-up reached is fine work, which a full rate would undo.
+    fn rate(&self, update: Update) -> f64 {
+        let settings = &self.settings;
+        let done = match update {
+            Update::CriticX | Update::CriticZ | Update::Prediction => 0.0,
+            Update::Reconstruction if settings.falls_over == 0 => 0.0,
+            Update::Reconstruction => (self.state.step as f64 / settings.falls_over as f64).min(1.0),
+            Update::Generator => 1.0,
+        };
+        settings.learning_rate * (1.0 - done * (1.0 - settings.final_rate))
+    }
+
     /// The number of an update for its optimiser, from 1, and its share in the generator step.
     fn count(&self, update: Update, number: usize) -> (u64, f64) {
         // Each of the three optimisers counts its own updates; the critics' begin after the warm-up.
@@ -375,7 +393,7 @@ impl Trainer {
     /// Sums the shards' gradients into the first shard's, updates the weights that `update` is about, and clears.
     fn apply(&mut self, update: Update, number: usize, norms: &mut [f64; 4]) {
         let (count, share) = self.count(update, number);
-        let rate = self.settings.learning_rate;
+        let rate = self.rate(update);
         let state = &mut self.state;
         let weights = state.weights.nets_mut();
         let (first, second) = (state.first.nets_mut(), state.second.nets_mut());

@@ -266,7 +266,7 @@ fn the_command_line_trains_it() {
     let said = String::from_utf8(wrong.stderr).unwrap();
     assert_eq!(
         said,
-        "train: `train tadgan` is not what the bundle of --warm-start has\n"
+        "train: the bundle of --warm-start is an AER, which another command trains\n"
     );
     assert!(!dir.path().join("other").exists());
 }

@@ -116,6 +116,10 @@ const CASES: &[(&str, &str)] = &[
         "tadgan --file good.csv --arch conv --batch 8 --steps 2 --warm-up 2 --resume run --out x",
     ),
     (
+        "run that went further than it is to go",
+        "tadgan --file good.csv --arch conv --batch 4 --steps 1 --warm-up 2 --resume run --out x",
+    ),
+    (
         "no bundle to start from",
         "tadgan --file good.csv --warm-start nowhere --out x",
     ),

@@ -349,7 +349,7 @@ mod tests {
                 (0..20).map(at).collect::<Vec<_>>()
             })
             .collect();
-        nets.start_at(&windows, &mut weights);
+        nets.start_at(&Principal::of(&windows, 20, 3), &mut weights);
         let (mut encoder, mut generator) = (EncoderTape::default(), GeneratorTape::default());
         nets.encoder.forward(&weights.encoder, &windows, &mut encoder);
         nets.generator

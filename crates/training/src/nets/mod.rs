@@ -278,15 +278,14 @@ impl Nets {
         weights
     }
 
-    /// Sets what can start from data, of some training windows side by side, to where it starts best: the linear maps
-    /// of convolutional nets.
-    pub fn start_at(&self, windows: &[f32], weights: &mut Weights) {
+    /// Sets what can start from data, given the principal components of some training windows, to where it starts best:
+    /// the linear maps of convolutional nets.
+    pub fn start_at(&self, principal: &Principal, weights: &mut Weights) {
         if !matches!(self.sizes.body, Body::Conv { .. }) {
             return;
         }
-        let principal = Principal::of(windows, self.sizes.window, self.sizes.latent);
-        self.encoder.start_at(&principal, &mut weights.encoder);
-        self.generator.start_at(&principal, &mut weights.generator);
+        self.encoder.start_at(principal, &mut weights.encoder);
+        self.generator.start_at(principal, &mut weights.generator);
     }
 
     /// What the manifest says about the nets.
