@@ -37,15 +37,34 @@ interval = "10s"
 direction = "up"
 "#;
 
+/// Beside it, for nets that predict: forecasts, and limits that the values of some series come by.
+const PREDICTING: &str = r#"
+[[rules]]
+match = { name = "*" }
+limit_above = 60.0
+limit_below = 43.0
+[forecasts]
+topic = "forecasts"
+"#;
+
 /// Runs the agent on the whole stream, fed in two parts, and replays its record; returns what both said.
 fn run(broker: &dyn Broker, records: &[Produced], extra: &str) -> Option<[Said; 2]> {
-    let shop = Workshop::new()?;
+    run_in(&Workshop::new()?, "", broker, records, extra)
+}
+
+fn run_in(
+    shop: &Workshop,
+    beside: &str,
+    broker: &dyn Broker,
+    records: &[Produced],
+    extra: &str,
+) -> Option<[Said; 2]> {
     let (brokers, delivery) = (broker.brokers(), broker.delivery());
     let kafka = format!(
         "[kafka]\nbrokers = \"{brokers}\"\ntopics = [\"metrics\"]\ngroup = \"equality\"\ndelivery = \"{delivery}\"\n\
          start = \"earliest\"\ncommit_interval = \"100ms\"\nsession_timeout = \"6s\"\n"
     );
-    let config = shop.config("agent.toml", &format!("{kafka}{CONFIG}"));
+    let config = shop.config("agent.toml", &format!("{kafka}{CONFIG}{beside}"));
     let recorded = shop.path("run.log");
     let (first, rest) = records.split_at(records.len() / 3);
     broker.feed("metrics", first);
@@ -69,10 +88,16 @@ fn run(broker: &dyn Broker, records: &[Produced], extra: &str) -> Option<[Said; 
     let replay = Said {
         alerts: replayed.alerts.lines().map(str::to_owned).collect(),
         rows: rows.map(str::to_owned).collect(),
+        forecasts: replayed.forecasts.lines().map(str::to_owned).collect(),
     };
     let live = Said {
         alerts: values(broker.read("alerts")),
         rows: values(broker.read("scores")),
+        forecasts: if beside.is_empty() {
+            Vec::new()
+        } else {
+            values(broker.read("forecasts"))
+        },
     };
     assert!(!broker.read("dead-letters").is_empty());
     Some([live, replay])
@@ -83,6 +108,7 @@ fn run(broker: &dyn Broker, records: &[Produced], extra: &str) -> Option<[Said; 
 struct Said {
     alerts: Vec<String>,
     rows: Vec<String>,
+    forecasts: Vec<String>,
 }
 
 fn values(found: Vec<Found>) -> Vec<String> {
@@ -166,6 +192,33 @@ fn a_run_on_the_embedded_broker_is_replayed_byte_for_byte() {
     });
     assert_same("rows", &live.rows, &replay.rows, |series| partitions[series]);
     assert_worth_it(&live, &records);
+}
+
+#[test]
+fn what_was_forecast_is_replayed_byte_for_byte() {
+    let broker = Embedded::start(&[
+        ("metrics", PARTITIONS),
+        ("alerts", 1),
+        ("scores", 1),
+        ("forecasts", 1),
+        ("dead-letters", 1),
+    ]);
+    let records = stream::records(SERIES, SAMPLES, 1_767_225_600_000);
+    let Some(shop) = Workshop::predicting() else {
+        return;
+    };
+    let Some([live, replay]) = run_in(&shop, PREDICTING, &broker, &records, "windows.idle_close=auto") else {
+        return;
+    };
+    let partitions = stream::partitions(SERIES);
+    let of = |series: &str| partitions[series];
+    assert_same("alerts", &live.alerts, &replay.alerts, of);
+    assert_same("rows", &live.rows, &replay.rows, of);
+    assert_same("forecasts", &live.forecasts, &replay.forecasts, of);
+    let limits = live.alerts.iter().filter(|a| a.contains("\"kind\":\"limit\""));
+    assert!(limits.count() > PAIRS && live.forecasts.len() > SERIES * SAMPLES / 2);
+    let banded = live.forecasts.iter().filter(|f| f.contains("\"low\""));
+    assert!(banded.count() > SERIES * SAMPLES / 4);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Alerts as they are written against `schema/alert.json`.
 
 use alerting::wire::to_json;
-use alerting::{AlertMachine, AlertSpec, Observation, Origin};
+use alerting::{AlertMachine, AlertSpec, LimitMachine, LimitSpec, Observation, Origin, Outlook, Reading};
 use proptest::prelude::*;
 use serde_json::Value;
 use types::{Alert, Parts, SeriesKey, Timestamp};
@@ -12,9 +12,13 @@ fn alert_schema() -> Value {
     serde_json::from_str(&read("schema/alert.json")).unwrap()
 }
 
+fn series() -> SeriesKey {
+    SeriesKey::new("http requests", [("path", "/a\"b\\c\n"), ("zone", "ü")]).unwrap()
+}
+
 /// The alerts of a machine that sees these buckets.
 fn alerts(scope: &str, seen: &[Observation]) -> Vec<Alert> {
-    let series = SeriesKey::new("http requests", [("path", "/a\"b\\c\n"), ("zone", "ü")]).unwrap();
+    let series = series();
     let origin = Origin {
         scope,
         series: &series,
@@ -23,6 +27,32 @@ fn alerts(scope: &str, seen: &[Observation]) -> Vec<Alert> {
     let (spec, mut machine, mut out) = (AlertSpec::default(), AlertMachine::default(), Vec::new());
     for observation in seen {
         machine.observe(&spec, &origin, observation, &mut out);
+    }
+    out
+}
+
+/// The limit alerts of these values, each with a forecast of the next one: what a bucket was expected to be stands in for it.
+fn limit_alerts(scope: &str, spec: &LimitSpec, seen: &[Observation]) -> Vec<Alert> {
+    let series = series();
+    let origin = Origin {
+        scope,
+        series: &series,
+        bundle: "aer@0123456789ab",
+    };
+    let (mut machine, mut out) = (LimitMachine::default(), Vec::new());
+    for (i, o) in seen.iter().enumerate() {
+        let reading = Reading {
+            start: o.start,
+            interval: o.interval,
+            available_at: o.available_at,
+            value: Some(o.value),
+            next: (i % 5 != 4).then_some(Outlook {
+                value: o.expected,
+                typical_error: o.threshold,
+                confidence: o.confidence,
+            }),
+        };
+        machine.observe(spec, &AlertSpec::default(), &origin, &reading, &mut out);
     }
     out
 }
@@ -54,6 +84,7 @@ fn observations() -> impl Strategy<Value = Vec<Observation>> {
                 critic: score / 2.0,
                 range: 0.0,
                 envelope: score,
+                prediction: (i % 2 == 0).then_some(score),
             },
         };
         buckets.into_iter().enumerate().map(observe).collect()
@@ -65,7 +96,9 @@ proptest! {
     #[test]
     fn alerts_fit_their_schema(seen in observations(), scope in "[a-z]{0,5}") {
         let schema = alert_schema();
-        for alert in alerts(&scope, &seen) {
+        let spec = LimitSpec { above: Some(100.0), below: Some(-100.0) };
+        let limits = limit_alerts(&scope, &spec, &seen);
+        for alert in alerts(&scope, &seen).into_iter().chain(limits) {
             let text = to_json(&alert);
             let value: Value = serde_json::from_str(&text).unwrap();
             let problems = schema::problems(&schema, &value, true);
@@ -89,7 +122,10 @@ fn an_event() -> Vec<Value> {
             peak: score,
             threshold: Some(2.0),
             confidence: 0.9,
-            parts: Parts::default(),
+            parts: Parts {
+                prediction: Some(score),
+                ..Parts::default()
+            },
         })
         .collect();
     alerts("metrics", &seen)
@@ -103,7 +139,14 @@ fn every_declared_key_is_written() {
     let event = an_event();
     assert_eq!(event.len(), 3);
     let schema = alert_schema();
-    for (declared, written) in [("", &event[0]), ("/properties/parts", &event[0]["parts"])] {
+    let limit = a_limit();
+    let mut whole = event[0].clone();
+    whole["limit"] = limit["limit"].clone();
+    for (declared, written) in [
+        ("", &whole),
+        ("/properties/parts", &whole["parts"]),
+        ("/properties/limit", &whole["limit"]),
+    ] {
         for key in schema
             .pointer(&format!("{declared}/properties"))
             .unwrap()
@@ -116,6 +159,36 @@ fn every_declared_key_is_written() {
     }
 }
 
+/// The warning of a value that is forecast to cross.
+fn a_limit() -> Value {
+    let seen = Observation {
+        value: 80.0,
+        expected: 95.0,
+        ..observation()
+    };
+    let spec = LimitSpec {
+        above: Some(90.0),
+        below: None,
+    };
+    let alerts = limit_alerts("metrics", &spec, &[seen]);
+    serde_json::from_str(&to_json(&alerts[0])).unwrap()
+}
+
+#[test]
+fn a_limit_alert_has_no_expected_value_and_says_its_limit() {
+    let limit = a_limit();
+    assert_eq!(
+        (&limit["kind"], &limit["severity"]),
+        (&"limit".into(), &"warning".into())
+    );
+    assert_eq!(
+        limit["limit"],
+        serde_json::json!({"bound": "above", "value": 90.0, "forecast": 95.0})
+    );
+    assert!(limit.get("expected").is_none() && limit.get("band").is_none());
+    assert_eq!(an_event()[0]["kind"], "anomaly");
+}
+
 #[test]
 fn keys_stand_in_the_order_of_the_schema() {
     let text = read("schema/alert.json");
@@ -126,10 +199,16 @@ fn keys_stand_in_the_order_of_the_schema() {
         scope: "metrics".to_owned(),
         expected: Some(1.0),
         threshold: Some(2.0),
+        limit: Some(types::Limit {
+            bound: types::Bound::Above,
+            value: 90.0,
+            forecast: None,
+        }),
         ..sample()
     });
     let keys = [
         "id",
+        "kind",
         "state",
         "severity",
         "scope",
@@ -143,6 +222,7 @@ fn keys_stand_in_the_order_of_the_schema() {
         "band",
         "confidence",
         "parts",
+        "limit",
         "bundle",
         "schema_version",
     ];
@@ -156,7 +236,11 @@ fn keys_stand_in_the_order_of_the_schema() {
 }
 
 fn sample() -> Alert {
-    let seen = Observation {
+    alerts("metrics", &[observation()]).remove(0)
+}
+
+fn observation() -> Observation {
+    Observation {
         start: Timestamp::from_millis(0),
         interval: 60_000,
         available_at: Timestamp::from_millis(60_000),
@@ -167,8 +251,7 @@ fn sample() -> Alert {
         threshold: Some(2.0),
         confidence: 0.9,
         parts: Parts::default(),
-    };
-    alerts("metrics", &[seen]).remove(0)
+    }
 }
 
 /// The checker says no where it should: each mutation of a good alert breaks one rule.

@@ -193,6 +193,9 @@ fn options_that_cannot_be_used() {
         "several wrong values",
         "[score]\nlag = 3\nrarity = \"high\"\n[windows]\nlateness = \"5\"\n[alert]\ndirection = \"sideways\"\n",
     );
+    let rule = "[[rules]]\nmatch = { name = \"*\" }\nlimit_above = 90\n";
+    desk.config("limits that overlap", &format!("{rule}limit_below = 95\n"));
+    desk.config("limit for a bundle that does not predict", rule);
     desk.config("no TOML", "score lag = 1\n");
     desk.replay("configuration that is not there", "--config nowhere.toml");
     desk.replay("wrong override", "--set score.lag=3");
@@ -209,6 +212,7 @@ fn options_that_cannot_be_used() {
     desk.replay("labels that are not there", "--labels nowhere.json");
     desk.replay("scores nowhere", "--scores nowhere/scores.csv");
     desk.replay("alerts nowhere", "--alerts nowhere/alerts.jsonl");
+    desk.replay("forecasts nowhere", "--forecasts nowhere/forecasts.csv");
     desk.replay("report nowhere", "--report nowhere/report.html");
     desk.replay("output over the input", "--scores good.csv");
     desk.replay("two outputs in one file", "--scores out --alerts out");

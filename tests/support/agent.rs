@@ -35,13 +35,22 @@ pub(crate) struct Workshop {
 impl Workshop {
     /// `None`, said loudly, without ONNX Runtime; a panic instead where `CI=true` promises it.
     pub(crate) fn new() -> Option<Self> {
+        Self::with(bundle::write)
+    }
+
+    /// The same with a bundle that predicts.
+    pub(crate) fn predicting() -> Option<Self> {
+        Self::with(|_| bundle::predicting().to_owned())
+    }
+
+    fn with(write: impl FnOnce(&Path) -> PathBuf) -> Option<Self> {
         if let Err(error) = scorer::runtime::Runtime::find(None) {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "on CI: {error}");
             eprintln!("SKIPPED: {error}");
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
-        let bundle = bundle::write(dir.path());
+        let bundle = write(dir.path());
         Some(Self { dir, bundle })
     }
 
@@ -69,24 +78,30 @@ impl Workshop {
         Agent { child, log }
     }
 
-    /// Runs `agent replay` on a recorded run to its end; returns lines of alerts and of rows.
+    /// The bundle's directory.
+    pub(crate) fn bundle(&self) -> &Path {
+        &self.bundle
+    }
+
+    /// Runs `agent replay` on a recorded run to its end; returns lines of alerts, rows and forecasts.
     pub(crate) fn replay(&self, recorded: &Path, threads: usize) -> Replayed {
-        let (alerts, rows) = (
-            self.path("replayed-alerts.jsonl"),
-            self.path("replayed-rows.jsonl"),
-        );
+        let [alerts, rows, forecasts] =
+            ["alerts", "rows", "forecasts"].map(|name| self.path(&format!("replayed-{name}.jsonl")));
         let out = command(&["replay", "--threads", &threads.to_string(), "--file"])
             .arg(recorded)
             .arg("--alerts")
             .arg(&alerts)
             .arg("--scores")
             .arg(&rows)
+            .arg("--forecasts")
+            .arg(&forecasts)
             .output()
             .unwrap();
         assert!(out.status.success(), "{}", stderr(&out));
         Replayed {
             alerts: std::fs::read_to_string(alerts).unwrap(),
             rows: std::fs::read_to_string(rows).unwrap(),
+            forecasts: std::fs::read_to_string(forecasts).unwrap(),
         }
     }
 }
@@ -98,6 +113,8 @@ pub(crate) struct Replayed {
     pub(crate) alerts: String,
     /// Lines of JSON, one a bucket, pending ones included.
     pub(crate) rows: String,
+    /// Lines of JSON, one a forecast.
+    pub(crate) forecasts: String,
 }
 
 /// Runs the agent to its end.

@@ -108,7 +108,7 @@ pub struct ReplayArgs {
     /// Write one row a bucket (CSV, or JSON lines when it ends in .jsonl)
     #[arg(long, value_name = "OUT.csv")]
     pub scores: Option<PathBuf>,
-    /// Write what was expected of each next bucket, as CSV: of a bundle that predicts
+    /// Write what was forecast of each next bucket, where the bundle predicts (CSV, or JSON lines when it ends in .jsonl)
     #[arg(long, value_name = "OUT.csv")]
     pub forecasts: Option<PathBuf>,
     /// Write a self-contained HTML report

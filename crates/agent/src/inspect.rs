@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use scorer::bundle::Bundle;
+use scorer::manifest::ModelKind;
 use scorer::onnx::{DEFAULT_BATCH, OnnxBackend};
 use scorer::runtime::{Device, Runtime};
 
@@ -29,6 +30,16 @@ pub fn run(options: &ServingOptions) -> Result<(), Failure> {
         "  window        {} buckets, {} channel, interval {}",
         m.window, m.channels, m.interval
     );
+    let _ = writeln!(
+        out,
+        "  model         {}{}",
+        m.model.name(),
+        if m.model.predicts() {
+            ", predicts the next bucket"
+        } else {
+            ""
+        }
+    );
     let _ = writeln!(out, "  scaler        {}", m.scaler);
     let _ = writeln!(
         out,
@@ -44,11 +55,19 @@ pub fn run(options: &ServingOptions) -> Result<(), Failure> {
     );
     let _ = writeln!(out, "                {}", m.training.command);
     for c in &m.calibration {
-        let _ = writeln!(
+        let _ = write!(
             out,
-            "  lag {:<3}       error median {:.4} p99 {:.4}, critic centre {:.4} scale {:.4}",
-            c.lag, c.error_median, c.error_p99, c.critic_center, c.critic_scale
+            "  lag {:<3}       error median {:.4} p99 {:.4}",
+            c.lag, c.error_median, c.error_p99
         );
+        let _ = match m.model {
+            ModelKind::Tadgan => writeln!(
+                out,
+                ", critic centre {:.4} scale {:.4}",
+                c.critic_center, c.critic_scale
+            ),
+            ModelKind::Aer => writeln!(out),
+        };
     }
     // Said even when the verdict is bad.
     crate::logging::say(&out);

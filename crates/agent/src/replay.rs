@@ -36,7 +36,7 @@ pub struct ReplayOptions {
     pub alerts: Option<PathBuf>,
     /// Where rows go; CSV, or JSON lines when it ends in `.jsonl`.
     pub scores: Option<PathBuf>,
-    /// Where forecasts go, as CSV.
+    /// Where forecasts go; CSV, or JSON lines when it ends in `.jsonl`.
     pub forecasts: Option<PathBuf>,
     /// Where the HTML report goes.
     pub report: Option<PathBuf>,
@@ -73,9 +73,6 @@ pub fn run(options: &ReplayOptions) -> Result<(), Failure> {
     check_outputs(options)?;
     let serving = model::load(&settings.serving(&options.serving))?;
     settings.check_model(&serving.model())?;
-    if options.forecasts.is_some() && !serving.model().kind.predicts() {
-        eprintln!("note: bundle {} does not predict: no forecasts", serving.bundle.label());
-    }
     if let Some(header) = recorded.filter(|h| h.bundle != serving.bundle.label()) {
         eprintln!(
             "note: recorded with bundle {}, replayed with {}: scores will differ",
@@ -91,6 +88,9 @@ pub fn run(options: &ReplayOptions) -> Result<(), Failure> {
     )?;
     let model = serving.model();
     let bundle = serving.bundle.label();
+    if options.forecasts.is_some() && !model.kind.predicts() {
+        eprintln!("note: bundle {bundle} does not predict: no forecasts");
+    }
     let device = format!("{}, ONNX Runtime {}", serving.device, serving.runtime_version);
     let mut host = Host::new(serving.backends);
     let mut replay = Replay::new(&options.file, options.flush, &mut host, &mut sinks);

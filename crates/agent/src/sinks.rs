@@ -16,11 +16,11 @@ use crate::rows;
 #[derive(Default)]
 pub struct Sinks {
     alerts_file: Option<(PathBuf, BufWriter<File>)>,
-    scores: Option<(PathBuf, Scores)>,
+    scores: Option<Table>,
     report: Option<(PathBuf, File)>,
     /// Rows by series, kept for the report only.
     pub rows: BTreeMap<SeriesKey, Vec<ScoreRow>>,
-    forecasts: Option<(PathBuf, Box<csv::Writer<File>>)>,
+    forecasts: Option<Table>,
     /// The last forecast of each series.
     pub ahead: BTreeMap<SeriesKey, Forecast>,
     /// Every alert state, in order.
@@ -47,9 +47,51 @@ pub struct SeriesTally {
     pub in_alert: Vec<(Timestamp, Timestamp)>,
 }
 
-enum Scores {
+/// A file of rows: CSV with a header, or JSON lines.
+struct Table {
+    path: PathBuf,
+    writer: TableWriter,
+}
+
+enum TableWriter {
     Csv(Box<csv::Writer<File>>),
     JsonLines(BufWriter<File>),
+}
+
+impl Table {
+    /// JSON lines when the name says so.
+    fn create(path: &Path, columns: &[&str]) -> Result<Self, Failure> {
+        let file = File::create(path).map_err(|e| unwritable(path, &e))?;
+        let writer = if is_json_lines(path) {
+            TableWriter::JsonLines(BufWriter::new(file))
+        } else {
+            let mut writer = csv::Writer::from_writer(file);
+            writer.write_record(columns).map_err(|e| unwritable(path, &e))?;
+            TableWriter::Csv(Box::new(writer))
+        };
+        let path = path.to_owned();
+        Ok(Self { path, writer })
+    }
+
+    fn row(
+        &mut self,
+        fields: impl FnOnce() -> Vec<String>,
+        json: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        match &mut self.writer {
+            TableWriter::Csv(writer) => writer.write_record(fields()).map_err(io::Error::from),
+            TableWriter::JsonLines(writer) => writeln!(writer, "{}", json()),
+        }
+        .map_err(|e| unwritable(&self.path, &e))
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        match &mut self.writer {
+            TableWriter::Csv(writer) => writer.flush(),
+            TableWriter::JsonLines(writer) => writer.flush(),
+        }
+        .map_err(|e| unwritable(&self.path, &e))
+    }
 }
 
 impl Sinks {
@@ -64,26 +106,16 @@ impl Sinks {
         report: Option<&Path>,
     ) -> Result<Self, Failure> {
         let create = |path: &Path| File::create(path).map_err(|e| unwritable(path, &e));
-        let table = |path: &Path, columns: &[&str]| {
-            let mut writer = csv::Writer::from_writer(create(path)?);
-            writer.write_record(columns).map_err(|e| unwritable(path, &e))?;
-            Ok(Box::new(writer))
-        };
         let alerts_file = match alerts {
             Some(path) => Some((path.to_owned(), BufWriter::new(create(path)?))),
             None => None,
         };
-        let scores = match scores {
-            Some(path) if is_json_lines(path) => {
-                Some((path.to_owned(), Scores::JsonLines(BufWriter::new(create(path)?))))
-            }
-            Some(path) => Some((path.to_owned(), Scores::Csv(table(path, &rows::COLUMNS)?))),
-            None => None,
-        };
-        let forecasts = match forecasts {
-            Some(path) => Some((path.to_owned(), table(path, &rows::FORECAST_COLUMNS)?)),
-            None => None,
-        };
+        let scores = scores
+            .map(|path| Table::create(path, &rows::COLUMNS))
+            .transpose()?;
+        let forecasts = forecasts
+            .map(|path| Table::create(path, &rows::FORECAST_COLUMNS))
+            .transpose()?;
         let report = match report {
             Some(path) => Some((path.to_owned(), create(path)?)),
             None => None,
@@ -107,12 +139,8 @@ impl Sinks {
     }
 
     fn row(&mut self, row: ScoreRow) -> Result<(), Failure> {
-        if let Some((path, scores)) = &mut self.scores {
-            match scores {
-                Scores::Csv(writer) => writer.write_record(rows::fields(&row)).map_err(io::Error::from),
-                Scores::JsonLines(writer) => writeln!(writer, "{}", rows::to_json(&row)),
-            }
-            .map_err(|e| unwritable(path, &e))?;
+        if let Some(table) = &mut self.scores {
+            table.row(|| rows::fields(&row).to_vec(), || rows::to_json(&row))?;
         }
         let tally = self.series.entry(row.series.clone()).or_default();
         tally.rows += 1;
@@ -126,10 +154,11 @@ impl Sinks {
     }
 
     fn forecast(&mut self, forecast: Forecast) -> Result<(), Failure> {
-        if let Some((path, writer)) = &mut self.forecasts {
-            writer
-                .write_record(rows::forecast_fields(&forecast))
-                .map_err(|e| unwritable(path, &e))?;
+        if let Some(table) = &mut self.forecasts {
+            table.row(
+                || rows::forecast_fields(&forecast).to_vec(),
+                || rows::forecast_to_json(&forecast),
+            )?;
         }
         self.ahead.insert(forecast.series.clone(), forecast);
         Ok(())
@@ -174,15 +203,8 @@ impl Sinks {
         if let Some((path, writer)) = &mut self.alerts_file {
             writer.flush().map_err(|e| unwritable(path, &e))?;
         }
-        if let Some((path, scores)) = &mut self.scores {
-            match scores {
-                Scores::Csv(writer) => writer.flush(),
-                Scores::JsonLines(writer) => writer.flush(),
-            }
-            .map_err(|e| unwritable(path, &e))?;
-        }
-        if let Some((path, writer)) = &mut self.forecasts {
-            writer.flush().map_err(|e| unwritable(path, &e))?;
+        for table in [&mut self.scores, &mut self.forecasts].into_iter().flatten() {
+            table.flush()?;
         }
         // A limit says nothing of what is normal: only anomalies count as time in alert.
         let mut open: BTreeMap<&str, &Alert> = BTreeMap::new();

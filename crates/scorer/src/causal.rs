@@ -173,7 +173,7 @@ struct Errors {
 impl SeriesScorer {
     /// Takes the next closed bucket of the series with what the nets said of the window that ends with it (`None` when
     /// there is no such window) and appends every bucket whose verdict is final now. Gives the forecast of the bucket to come
-    /// where the nets predict and there was a window.
+    /// where the nets predict, there was a window, and the bucket was not filled in.
     ///
     /// `floor` is [`crate::normalise::noise_floor`] of the series; `restarted` says that the window was started anew
     /// before this bucket, so that earlier buckets will be seen by no later window.
@@ -217,6 +217,10 @@ impl SeriesScorer {
         });
         if let Some(window) = window {
             self.hear(&window);
+        }
+        if bucket.filled {
+            // It would be made of what is not known.
+            self.forecast = None;
         }
         while self
             .waiting
@@ -322,7 +326,6 @@ impl SeriesScorer {
         let decades = |tail: &mut Tail, floor, error: Option<f64>| {
             error.map_or(0.0, |error| tail.decades(&spec.tail, floor, error))
         };
-        let predicts = waiting.forecast.is_some() || !self.prediction.is_empty();
         let history = match waiting.forecast {
             Some(_) => self.prediction.len(),
             None => self.reconstruction.len(),
@@ -349,17 +352,17 @@ impl SeriesScorer {
             Some(_) => &mut self.prediction,
             None => &mut self.reconstruction,
         };
-        let said = waiting.seen.len() + usize::from(waiting.forecast.is_some());
-        let could = spec.lag + 1 + usize::from(predicts);
+        let ahead = usize::from(waiting.forecast.is_some());
+        let seen_share = (waiting.seen.len() + ahead) as f64 / (spec.lag + 1 + ahead) as f64;
         let verdict = Verdict {
             expected,
             score: spec.scale(combined),
             peak: spec.scale(peak),
             threshold: leading.error_at(&spec.tail, floor, spec.warn_decades),
-            confidence: confidence(spec, history, waiting.filled_share, said as f64 / could as f64),
+            confidence: confidence(spec, history, waiting.filled_share, seen_share),
             parts: Parts {
                 reconstruction: spec.scale(reconstruction),
-                prediction: predicts.then(|| spec.scale(prediction)),
+                prediction: waiting.forecast.map(|_| spec.scale(prediction)),
                 critic: spec.scale(critic),
                 range: spec.scale(range),
                 envelope: spec.scale(envelope),
@@ -410,8 +413,8 @@ fn median_of(values: &[f64]) -> Option<f64> {
 }
 
 /// Confidence of a score in [0, 1]: `n/(n + half_history) · (1 − 0.6·filled) · seen`, with `n` errors in the reference,
-/// the share of filled-in buckets and the share of the `lag + 1` windows that saw the bucket (one more where the nets predict: the
-/// window before it). Monotone in each.
+/// the share of filled-in buckets and the share of the `lag + 1` windows that saw the bucket (of one more where there was a
+/// forecast: the window before it). Monotone in each.
 #[must_use]
 pub fn confidence(spec: &ScoreSpec, history: usize, filled_share: f64, seen_share: f64) -> f64 {
     let n = history as f64;

@@ -9,8 +9,8 @@ use crate::{SeriesKey, Timestamp};
 pub struct Parts {
     /// Reconstruction error against the series' own past.
     pub reconstruction: f64,
-    /// Error of what was forecast before the bucket closed, against the series' own past; `None` where the nets do not
-    /// predict.
+    /// Error of what was forecast before the bucket closed, against the series' own past; `None` where there was
+    /// none.
     pub prediction: Option<f64>,
     /// Distance of the critic's value from its centre, against the series' own past.
     pub critic: f64,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ingest::kafka::{ConnectionSettings, Consumer, Event, GroupSettings, KafkaError, Start};
 use serde::Deserialize;
-use types::{AlertState, Severity, Timestamp};
+use types::{AlertState, Bound, Severity, Timestamp};
 
 use crate::failure::Failure;
 
@@ -20,6 +20,16 @@ pub(super) struct Heard {
     pub(super) score: f64,
     pub(super) value: f64,
     pub(super) expected: Option<f64>,
+    /// Of a limit alert.
+    pub(super) limit: Option<HeardLimit>,
+}
+
+/// The limit that an alert is about.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(super) struct HeardLimit {
+    pub(super) bound: Bound,
+    pub(super) value: f64,
+    pub(super) forecast: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -33,6 +43,7 @@ struct Wire {
     score: f64,
     value: f64,
     expected: Option<f64>,
+    limit: Option<HeardLimit>,
 }
 
 impl Heard {
@@ -50,6 +61,7 @@ impl Heard {
             score: wire.score,
             value: wire.value,
             expected: wire.expected,
+            limit: wire.limit,
         })
     }
 }
@@ -110,6 +122,18 @@ mod tests {
         assert_eq!(
             (heard.series.as_str(), heard.expected),
             ("cpu{host=\"a\"}", Some(2.0))
+        );
+        assert_eq!(heard.limit, None);
+        let limit = Heard::parse(
+            br#"{"id":"0123","kind":"limit","state":"firing","severity":"warning","series":"cpu","start":"2026-01-05T07:00:00Z",
+                "available_at":"2026-01-05T07:00:00Z","score":1.0,"value":80.0,"limit":{"bound":"above","value":90.0}}"#,
+        )
+        .unwrap()
+        .limit
+        .unwrap();
+        assert_eq!(
+            (limit.bound, limit.value, limit.forecast),
+            (Bound::Above, 90.0, None)
         );
         assert_eq!(heard.available_at - heard.start, 120_000);
         assert!(Heard::parse(b"{}").is_err());

@@ -19,6 +19,8 @@ pub(super) enum Meaning {
     Wake,
     /// Nothing had been done to the series.
     False,
+    /// A limit set by hand: no matter of faults.
+    Limit,
 }
 
 /// The books.
@@ -48,12 +50,14 @@ pub(super) struct Tally {
     pub(super) by_kind: BTreeMap<FaultKind, (usize, usize)>,
     /// Delays of the hits, ascending, event time.
     pub(super) delays: Vec<DurationMs>,
-    /// Events (alerts told apart by id).
+    /// Anomalies (alerts told apart by id).
     pub(super) events: usize,
     /// Of these, more about a fault already noticed, or in the wake of one.
     pub(super) echoes: usize,
     /// Of these, about nothing.
     pub(super) false_alerts: usize,
+    /// Limits forecast to be crossed, or crossed.
+    pub(super) limits: usize,
 }
 
 impl Ledger {
@@ -84,7 +88,10 @@ impl Ledger {
         if let Some(meaning) = self.meanings.get(&alert.id) {
             return Some(*meaning);
         }
-        let meaning = self.meaning(alert);
+        let meaning = match alert.limit {
+            None => self.meaning(alert),
+            Some(_) => Meaning::Limit,
+        };
         self.meanings.insert(alert.id.clone(), meaning);
         Some(meaning)
     }
@@ -138,8 +145,9 @@ impl Ledger {
             kind.1 += 1;
         }
         tally.delays.sort_unstable();
-        tally.events = self.meanings.len();
         for meaning in self.meanings.values() {
+            tally.limits += usize::from(*meaning == Meaning::Limit);
+            tally.events += usize::from(*meaning != Meaning::Limit);
             tally.echoes += usize::from(matches!(meaning, Meaning::Again | Meaning::Wake));
             tally.false_alerts += usize::from(*meaning == Meaning::False);
         }
@@ -149,6 +157,7 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use super::super::alerts::HeardLimit;
     use super::*;
     use ingest::synthetic::Fault;
     use types::{SeriesKey, Severity};
@@ -188,6 +197,7 @@ mod tests {
             score: 1.5,
             value: 1.0,
             expected: Some(0.0),
+            limit: None,
         }
     }
 
@@ -224,9 +234,19 @@ mod tests {
         assert_eq!(ledger.hear(&alert("b", 30, 32)), Some(Meaning::Again));
         assert_eq!(ledger.hear(&alert("b", 41, 43)), Some(Meaning::Wake));
         assert_eq!(ledger.hear(&alert("c", 41, 43)), Some(Meaning::False));
+        let limit = Heard {
+            limit: Some(HeardLimit {
+                bound: types::Bound::Above,
+                value: 0.5,
+                forecast: None,
+            }),
+            ..alert("a", 11, 12)
+        };
+        assert_eq!(ledger.hear(&limit), Some(Meaning::Limit));
         let tally = ledger.tally(at(300));
         assert_eq!((tally.injected, tally.hits, tally.missed.len()), (3, 1, 2));
         assert_eq!((tally.events, tally.echoes, tally.false_alerts), (4, 2, 1));
+        assert_eq!(tally.limits, 1);
         assert_eq!(tally.delays, [180_000]);
         assert_eq!(tally.by_kind[&FaultKind::LevelShift], (1, 2));
         assert_eq!(tally.by_kind[&FaultKind::Spike], (0, 1));

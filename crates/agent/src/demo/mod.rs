@@ -49,6 +49,12 @@ const SETTINGS: [(&str, &str); 4] = [
     ("alert.min_confidence", "0.5"),
 ];
 
+/// Where the bundle predicts: a limit that daily peaks come close to, and some of them cross.
+const LIMIT: (&str, &str) = (
+    "rules",
+    r#"[{ match = { name = "cpu_usage_percent" }, limit_above = 52.0 }]"#,
+);
+
 /// What `agent demo` was asked for.
 #[derive(Clone, Debug)]
 pub struct DemoOptions {
@@ -74,6 +80,13 @@ pub fn run(options: &DemoOptions) -> Result<(), Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let (settings, edge) = start(options, &connection, &stop)?;
     let serving = model::load(&settings.serving(&options.serving))?;
+    let mut told: Vec<(&str, &str)> = SETTINGS.to_vec();
+    let settings = if serving.model().kind.predicts() {
+        told.push(LIMIT);
+        configure(&connection, edge.address, Some(LIMIT))?
+    } else {
+        settings
+    };
     let feed = Feed::new(options.seed, SERIES, options.live, options.faults);
     let mut screen = Screen::stdout(feed.longest_key());
     screen.header(&Header {
@@ -85,7 +98,7 @@ pub fn run(options: &DemoOptions) -> Result<(), Failure> {
         device: &serving.device,
         runtime: &serving.runtime_version,
         brokers: &connection.brokers,
-        settings: &SETTINGS,
+        settings: &told,
         address: edge.address,
     })?;
     let driver = Driver::new(
@@ -121,12 +134,12 @@ fn start(
 ) -> Result<(AgentSettings, Edge), Failure> {
     let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let listen = options.listen.unwrap_or(local(PORT));
-    let settings = configure(connection, listen)?;
+    let settings = configure(connection, listen, None)?;
     logging::start(&settings.all().log);
     match Edge::start(&settings, stop) {
         Ok(edge) => Ok((settings, edge)),
         Err(_) if options.listen.is_none() => {
-            let settings = configure(connection, local(0))?;
+            let settings = configure(connection, local(0), None)?;
             let edge = Edge::start(&settings, stop)?;
             Ok((settings, edge))
         }
@@ -135,10 +148,15 @@ fn start(
 }
 
 /// The daemon's configuration. The environment stays out of it: the demo is the same everywhere.
-fn configure(connection: &ConnectionSettings, listen: SocketAddr) -> Result<AgentSettings, Failure> {
+fn configure(
+    connection: &ConnectionSettings,
+    listen: SocketAddr,
+    limit: Option<(&str, &str)>,
+) -> Result<AgentSettings, Failure> {
     // The embedded broker knows no transactions and finds no offset by time, hence delivery and start.
     let text = format!(
         r#"
+        {rules}
         [kafka]
         brokers = "{brokers}"
         topics = ["{input}"]
@@ -157,6 +175,7 @@ fn configure(connection: &ConnectionSettings, listen: SocketAddr) -> Result<Agen
         brokers = connection.brokers,
         input = INPUT.0,
         alerts = ALERTS.0,
+        rules = limit.map_or_else(String::new, |(key, rules)| format!("{key} = {rules}")),
     );
     let overrides = SETTINGS.map(|(key, value)| (key.to_owned(), value.to_owned()));
     settings::load(None, Some(&text), &overrides)
@@ -169,7 +188,9 @@ mod tests {
     #[test]
     fn the_configuration_is_right() {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let settings = configure(&ConnectionSettings::new("127.0.0.1:1"), listen).unwrap();
+        let connection = ConnectionSettings::new("127.0.0.1:1");
+        let settings = configure(&connection, listen, Some(LIMIT)).unwrap();
+        assert_eq!(settings.all().rules[0].limits.above, Some(52.0));
         assert_eq!(settings.all().alert.min_duration, 2);
         assert_eq!(settings.all().score.warn_decades, 4.5);
         assert_eq!(settings.all().listen, listen);

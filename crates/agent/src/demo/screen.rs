@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use types::{AlertState, DurationMs, Severity, Timestamp};
 
-use super::alerts::Heard;
+use super::alerts::{Heard, HeardLimit};
 use super::feed::{Feed, Injection, PAST, STEP, STEP_MS};
 use super::ledger::{Meaning, Tally};
 use crate::failure::Failure;
@@ -122,21 +122,10 @@ impl Screen {
                     Severity::Critical => self.paint(Colour::Red, "CRITICAL"),
                     Severity::Warning => self.paint(Colour::Yellow, "WARNING "),
                 };
-                let about = match (alert.state, meaning) {
-                    (AlertState::Escalated, _) => "was a warning".to_owned(),
-                    (_, Meaning::Hit(delay)) => format!("after {} min", delay / 60_000),
-                    (_, Meaning::Again) => "again".to_owned(),
-                    (_, Meaning::Wake) => "in its wake".to_owned(),
-                    (_, Meaning::False) => "FALSE".to_owned(),
+                let details = match &alert.limit {
+                    None => anomaly(alert, meaning),
+                    Some(limit) => about_limit(alert, limit),
                 };
-                let expected = alert
-                    .expected
-                    .map_or_else(String::new, |e| format!(" for {}", number(e)));
-                let details = format!(
-                    "{}{expected}, score {:.1}, {about}",
-                    number(alert.value),
-                    alert.score
-                );
                 self.event(alert.available_at, &what, &alert.series, &details)
             }
         };
@@ -195,7 +184,11 @@ impl Screen {
             Colour::Yellow
         };
         let alerts = self.paint(colour, &alerts);
-        self.fact("alerts", &alerts)
+        self.fact("alerts", &alerts)?;
+        if tally.limits > 0 {
+            self.fact("limits", &format!("{} crossed or about to be", tally.limits))?;
+        }
+        Ok(())
     }
 
     fn event(&self, at: Timestamp, what: &str, series: &str, details: &str) -> String {
@@ -222,6 +215,35 @@ impl Screen {
         } else {
             text.to_owned()
         }
+    }
+}
+
+fn anomaly(alert: &Heard, meaning: Meaning) -> String {
+    let about = match (alert.state, meaning) {
+        (AlertState::Escalated, _) => "was a warning".to_owned(),
+        (_, Meaning::Hit(delay)) => format!("after {} min", delay / 60_000),
+        (_, Meaning::Again) => "again".to_owned(),
+        (_, Meaning::Wake) => "in its wake".to_owned(),
+        (_, Meaning::False | Meaning::Limit) => "FALSE".to_owned(),
+    };
+    let expected = alert
+        .expected
+        .map_or_else(String::new, |e| format!(" for {}", number(e)));
+    format!(
+        "{}{expected}, score {:.1}, {about}",
+        number(alert.value),
+        alert.score
+    )
+}
+
+fn about_limit(alert: &Heard, limit: &HeardLimit) -> String {
+    let (bound, value) = (limit.bound.name(), number(limit.value));
+    match (alert.severity, limit.forecast) {
+        (Severity::Warning, Some(forecast)) => {
+            let (now, next) = (number(alert.value), number(forecast));
+            format!("{now}, about to be {bound} the limit of {value}: forecast {next}")
+        }
+        _ => format!("{}, {bound} the limit of {value}", number(alert.value)),
     }
 }
 
@@ -305,6 +327,7 @@ mod tests {
             score: 12.34,
             value: -6_321_000_000.0,
             expected: Some(-5_999_000_000.0),
+            limit: None,
         }
     }
 
@@ -330,6 +353,29 @@ mod tests {
             "07:02  CRITICAL  http_requests_per_second{host=\"web-3\"}  -6.32G for -6.00G, score 12.3, after 35 min\n"
         );
         assert!(text.trim_end().len() <= 100, "{}", text.len());
+    }
+
+    #[test]
+    fn a_limit_is_said_in_words() {
+        let alert = |severity| Heard {
+            severity,
+            series: "cpu_usage_percent{host=\"web-3\"}".to_owned(),
+            value: 51.25,
+            expected: None,
+            limit: Some(HeardLimit {
+                bound: types::Bound::Above,
+                value: 55.0,
+                forecast: Some(56.0),
+            }),
+            ..alert()
+        };
+        let text = |severity| print(false, |s| s.alert(&alert(severity), Meaning::Limit).unwrap());
+        let warning = text(Severity::Warning);
+        assert!(
+            warning.ends_with("51.2, about to be above the limit of 55.0: forecast 56.0\n"),
+            "{warning}"
+        );
+        assert!(text(Severity::Critical).ends_with("51.2, above the limit of 55.0\n"));
     }
 
     #[test]

@@ -69,6 +69,11 @@ fn alert_row(out: &mut String, span: &Span<'_>) {
         parts.extend(limit.forecast.map(|f| format!("forecast {}", number(f))));
     }
     let severity = span.severity.name();
+    let score = if span.is_anomaly() {
+        format!("{:.2}", worst.score)
+    } else {
+        "–".to_owned()
+    };
     let cells = [
         ("End", end),
         ("Known at", known),
@@ -76,7 +81,7 @@ fn alert_row(out: &mut String, span: &Span<'_>) {
             "Severity",
             format!("<span class=\"severity {severity}\">{severity}</span>"),
         ),
-        ("Score", format!("{:.2}", worst.score)),
+        ("Score", score),
         ("Value", number(worst.value)),
         ("Expected", number_or_dash(worst.expected) + &band),
         ("Confidence", format!("{:.2}", worst.confidence)),

@@ -224,7 +224,7 @@ fn without_a_forecast_the_reconstruction_speaks() {
         &mut out,
     );
     let first = out[1].verdict.unwrap();
-    assert_eq!((first.expected, first.parts.prediction), (0.25, Some(0.0)));
+    assert_eq!((first.expected, first.parts.prediction), (0.25, None));
     // The nets fail for a bucket that was forecast, and so do not forecast the one after.
     let none = close(&spec, &mut scorer, 402, 0.5, false, None, &mut out);
     let second = out[2].verdict.unwrap();
@@ -238,6 +238,37 @@ fn without_a_forecast_the_reconstruction_speaks() {
     );
     close(&spec, &mut scorer, 403, 0.5, false, None, &mut out);
     assert_eq!(out[3].verdict, None);
+    // A filled-in bucket is not known, so nothing follows from it.
+    let filled = Bucket {
+        start: Timestamp::from_millis(404 * 60_000),
+        value: 0.5,
+        filled: true,
+        index: 404,
+    };
+    let at = filled.start + 60_000;
+    let window = Some(predicting(&y));
+    let none = scorer.close(
+        &spec,
+        &CALIBRATION,
+        60_000,
+        0.01,
+        filled,
+        at,
+        false,
+        window,
+        &mut out,
+    );
+    assert_eq!(none, None);
+    close(
+        &spec,
+        &mut scorer,
+        405,
+        0.5,
+        false,
+        Some(predicting(&y)),
+        &mut out,
+    );
+    assert_eq!(out[5].verdict.unwrap().expected, 0.25);
 }
 
 #[test]
