@@ -70,7 +70,7 @@
 //! | held out | the last fifth of all windows | the last fifth of each series, half of it to stop, half to calibrate |
 //!
 //! Scaled by their own, windows have losses between 0.02 and 0.1, where 0.0003 is about 1 %. Scaled by the range, a series
-//! with rare spikes has a loss near 0.0003 from the start, and the authors' rule ends before anything is learned.
+//! with rare spikes has a loss near 0.001, and the authors' rule ends while there is much to learn.
 
 pub mod adam;
 pub mod batches;

@@ -12,7 +12,7 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use crate::nets::{Body, AerLoss, CriticTape, EncoderTape, GeneratorTape, Nets, PenaltyTape, Weights};
+use crate::nets::{AerLoss, Body, CriticTape, EncoderTape, GeneratorTape, Nets, PenaltyTape, Weights};
 
 /// Weight of the penalty, and of the reconstruction unless a run says otherwise.
 pub const LOSS_WEIGHT: f32 = 10.0;

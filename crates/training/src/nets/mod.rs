@@ -301,7 +301,10 @@ impl Nets {
         }
         Architecture {
             name: name.to_owned(),
-            sizes: sizes.into_iter().map(|(name, size)| (name.to_owned(), size)).collect(),
+            sizes: sizes
+                .into_iter()
+                .map(|(name, size)| (name.to_owned(), size))
+                .collect(),
             parameters: NAMES
                 .map(str::to_owned)
                 .into_iter()
