@@ -83,7 +83,8 @@ pub fn draw(name: &str, course: &Course, judge: &Judge) -> String {
             height: 266.0,
         },
     ];
-    let height = row(2);
+    let panels = panels(epochs, judge);
+    let height = row(panels.len() / 2);
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = write!(
@@ -92,46 +93,92 @@ pub fn draw(name: &str, course: &Course, judge: &Judge) -> String {
          height=\"{height}\" font-family=\"system-ui, sans-serif\" font-size=\"12\" fill=\"#333\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
          <text x=\"{MARGIN}\" y=\"30\" font-size=\"20\" font-weight=\"600\" fill=\"#111\">{name}</text>\n\
-         <text x=\"{MARGIN}\" y=\"50\" fill=\"#666\">{} epochs, {} generator steps; best: held-out error {} at step \
-         {}, diversity {}</text>\n",
+         <text x=\"{MARGIN}\" y=\"50\" fill=\"#666\">{} epochs, {} steps; best: held-out error {} at step \
+         {}{}</text>\n",
         epochs.len(),
         last.step,
         short(best.measures.held_out_error),
         best.step,
-        short(best.measures.diversity),
+        if judge.has_prior() {
+            format!(", diversity {}", short(best.measures.diversity))
+        } else {
+            String::new()
+        },
     );
     let x = Axis {
         scale: Scale::Linear,
         low: 0.0,
         high: last.step as f64,
     };
-    for (place, panel) in places.into_iter().zip(panels(epochs, judge)) {
+    for (place, panel) in places.into_iter().zip(panels) {
         panel.draw(place, &x, course.warm_up() as f64, best, &mut out);
     }
     out.push_str("</svg>\n");
     out
 }
 
-fn panels<'a>(epochs: &[Epoch], judge: &Judge) -> [Panel<'a>; 5] {
-    let curve = |name, value: &dyn Fn(&Epoch) -> f64| {
-        Curve(name, epochs.iter().map(|e| (e.step as f64, value(e))).collect())
+/// A value over all epochs.
+fn curve<'a>(epochs: &[Epoch], name: &'a str, value: impl Fn(&Epoch) -> f64) -> Curve<'a> {
+    Curve(name, epochs.iter().map(|e| (e.step as f64, value(e))).collect())
+}
+
+fn panels<'a>(epochs: &[Epoch], judge: &Judge) -> Vec<Panel<'a>> {
+    let error = Panel {
+        title: "Error",
+        unit: "mean squared, averaged weights",
+        scale: Scale::Log,
+        curves: vec![
+            curve(epochs, "held out", |e| e.measures.held_out_error),
+            curve(epochs, "trained on", |e| e.measures.training_error),
+        ],
+        levels: vec![(judge.held_out_constant, "constant median of the held-out windows")],
     };
+    let mut panels = vec![error];
+    if judge.has_prior() {
+        panels.extend(tadgan_panels(epochs));
+    } else {
+        panels.extend(aer_panels(epochs));
+    }
+    panels
+}
+
+fn aer_panels<'a>(epochs: &[Epoch]) -> [Panel<'a>; 2] {
+    let curve = |name, value: &dyn Fn(&Epoch) -> f64| curve(epochs, name, value);
+    [
+        Panel {
+            title: "Losses",
+            unit: "mean squared, in training",
+            scale: Scale::Log,
+            curves: vec![
+                curve("reconstructed", &|e| e.losses.generator.mse),
+                // The loss is half the one and half the other.
+                curve("predicted", &|e| {
+                    2.0 * e.losses.generator.total - e.losses.generator.mse
+                }),
+            ],
+            levels: vec![],
+        },
+        Panel {
+            title: "Gradient norms",
+            unit: "L2",
+            scale: Scale::Log,
+            curves: vec![
+                curve(NAMES[0], &|e| e.losses.gradients[0]),
+                curve(NAMES[1], &|e| e.losses.gradients[1]),
+            ],
+            levels: vec![],
+        },
+    ]
+}
+
+fn tadgan_panels<'a>(epochs: &[Epoch]) -> [Panel<'a>; 4] {
+    let curve = |name, value: &dyn Fn(&Epoch) -> f64| curve(epochs, name, value);
     // The critics know nothing before the warm-up's end.
     let later = |name, value: &dyn Fn(&Epoch) -> f64| {
         let later = epochs.iter().filter(|e| !e.warm_up);
         Curve(name, later.map(|e| (e.step as f64, value(e))).collect())
     };
     [
-        Panel {
-            title: "Reconstruction error",
-            unit: "mean squared, averaged weights",
-            scale: Scale::Log,
-            curves: vec![
-                curve("held out", &|e| e.measures.held_out_error),
-                curve("trained on", &|e| e.measures.training_error),
-            ],
-            levels: vec![(judge.held_out_constant, "constant median of the held-out windows")],
-        },
         Panel {
             title: "Wasserstein estimates",
             unit: "critic's units",
@@ -240,7 +287,7 @@ impl Panel<'_> {
         }
         let _ = writeln!(
             out,
-            "<text x=\"{right:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#777\">generator steps</text>\
+            "<text x=\"{right:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#777\">steps</text>\
              <path d=\"M{left:.1} {bottom:.1}H{right:.1}\" stroke=\"#999\"/>",
             bottom + 33.0
         );
@@ -255,15 +302,16 @@ impl Panel<'_> {
                 at_y(*level) - 5.0
             );
         }
+        self.draw_curves(at_x, at_y, (right, top), out);
         let _ = writeln!(
             out,
             "<path d=\"M{0:.1} {top:.1}V{bottom:.1}\" stroke=\"#bbb\" stroke-dasharray=\"6 4\"/>\
-             <text x=\"{1:.1}\" y=\"{2:.1}\" text-anchor=\"end\" fill=\"#777\">best</text>",
+             <text x=\"{1:.1}\" y=\"{2:.1}\" text-anchor=\"end\" fill=\"#777\" stroke=\"#fff\" \
+             stroke-width=\"3\" paint-order=\"stroke\">best</text>",
             at_x(best.step as f64),
             at_x(best.step as f64) - 5.0,
             bottom - 8.0
         );
-        self.draw_curves(at_x, at_y, (right, top), out);
         out.push_str("</g>\n");
     }
 
@@ -391,7 +439,8 @@ impl Axis {
 }
 
 /// Three digits, as people write them.
-fn short(value: f64) -> String {
+#[must_use]
+pub fn short(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {
         return "–".to_owned();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use training::course::Epoch;
 use training::judge::COLLAPSED;
+use training::plot::short;
 use training::train::{Job, Outcome, Progress};
 
 /// Shows progress on standard error.
@@ -38,21 +39,29 @@ impl Display {
         let (done, work) = progress.work();
         let step = format!("step {}/{}", progress.step, progress.course.end());
         let last = progress.course.epochs().last();
-        let worth = last.map_or(format!("mse {:.4}", progress.losses.generator.mse), line);
         if let Some(bar) = &self.bar {
+            bar.set_length(work as u64);
             if self.before.is_none() {
+                bar.set_position(done as u64);
                 bar.reset_eta();
             }
-            bar.set_length(work as u64);
             bar.set_position(done as u64);
-            bar.set_message(format!("{step}, {worth}"));
+            // Short, so that there is room for a bar on a narrow terminal.
+            let worth = last.map_or(String::new(), |epoch| {
+                format!(", error {}", short(epoch.measures.held_out_error))
+            });
+            bar.set_message(format!("{step}{worth}"));
         }
         let before = *self.before.get_or_insert(done.saturating_sub(1));
-        if self.bar.is_none() && progress.epoch.is_some() {
+        if let (None, Some(epoch)) = (&self.bar, progress.epoch) {
             let share = (work - done) as f64 / (done - before).max(1) as f64;
             let left = self.started.elapsed().mul_f64(share);
             let number = progress.course.epochs().len();
-            eprintln!("epoch {number}: {step}, {worth}, {} left", HumanDuration(left));
+            eprintln!(
+                "epoch {number}: {step}, {}, {} left",
+                line(epoch),
+                HumanDuration(left)
+            );
         }
     }
 
@@ -66,9 +75,9 @@ impl Display {
 fn line(epoch: &Epoch) -> String {
     let m = &epoch.measures;
     let mut line = format!(
-        "error {:.4} (held out {:.4}){}",
-        m.training_error,
-        m.held_out_error,
+        "error {} (held out {}){}",
+        short(m.training_error),
+        short(m.held_out_error),
         diversity(epoch)
     );
     let critics_learn = epoch.losses.gradients[2] > 0.0;
@@ -97,7 +106,7 @@ pub(crate) fn summarise(job: &Job, outcome: &Outcome, spent: Duration) {
     let Outcome { best, manifest, .. } = outcome;
     let ratio = best.measures.held_out_error / outcome.held_out_constant;
     println!(
-        "{}: {} steps{} in {:.0} s, best at {}; held-out error {:.4}, {ratio:.2} of the constant median's; \
+        "{}: {} steps{} in {:.0} s, best at {}; held-out error {}, {} of the constant median's; \
          median error at lag 0 {:.4} of a half range{}",
         job.out.display(),
         outcome.steps,
@@ -108,7 +117,8 @@ pub(crate) fn summarise(job: &Job, outcome: &Outcome, spent: Duration) {
         },
         spent.as_secs_f64(),
         best.step,
-        best.measures.held_out_error,
+        short(best.measures.held_out_error),
+        short(ratio),
         manifest
             .calibration
             .first()
