@@ -75,6 +75,12 @@ impl Judge {
         }
     }
 
+    /// Whether the nets have a prior, and so critics.
+    #[must_use]
+    pub fn has_prior(&self) -> bool {
+        !self.prior.is_empty()
+    }
+
     /// Measures nets.
     #[must_use]
     pub fn look(&self, nets: &Nets, weights: &Weights) -> Measures {
