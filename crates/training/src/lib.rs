@@ -6,11 +6,11 @@
 //! ([`nets::Critic::penalty`]).
 //!
 //! From bottom to top: [`math`] (products, an LSTM cell), [`layers`], [`nets`], [`steps`] (losses and gradients of a
-//! batch), [`adam`], [`trainer`] (one generator step), [`batches`] and [`data`] (which windows), [`judge`] (what nets are
-//! worth) and [`course`] (which epoch is best, when it is enough, what went wrong), [`mod@train`] (a whole run),
-//! [`run_dir`] with [`record`], [`plot`] and [`checkpoint`] (what it leaves as it goes), [`calibrate`], [`export`] and
-//! [`bundle`] (what it ends with). [`recipe`] holds the defaults of each architecture. [`warm_start`] reads the nets of a
-//! bundle, [`import`] weights of the reference.
+//! batch), [`adam`], [`trainer`] (one generator step), [`gpu`] (the same on a GPU), [`batches`] and [`data`] (which
+//! windows), [`judge`] (what nets are worth) and [`course`] (which epoch is best, when it is enough, what went wrong),
+//! [`mod@train`] (a whole run), [`run_dir`] with [`record`], [`plot`] and [`checkpoint`] (what it leaves as it goes),
+//! [`calibrate`], [`export`] and [`bundle`] (what it ends with). [`recipe`] holds the defaults of each architecture.
+//! [`warm_start`] reads the nets of a bundle, [`import`] weights of the reference.
 //!
 //! # The same seed, the same weights
 //! Every random draw belongs to a stream named by seed, purpose and step ([`rng`]); a batch is computed in fixed shards

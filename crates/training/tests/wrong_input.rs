@@ -139,6 +139,12 @@ const CASES: &[(&str, &str)] = &[
         "TadGAN\'s bundle for AER",
         "aer --file good.csv --warm-start bundle --out x",
     ),
+    ("AER on a GPU", "aer --file good.csv --device gpu --out x"),
+    #[cfg(not(feature = "gpu"))]
+    (
+        "GPU in a program built without it",
+        "tadgan --file good.csv --device gpu --out x",
+    ),
     (
         "learning rate beyond reason",
         "tadgan --file good.csv --arch conv --steps 1 --warm-up 0 --learning-rate 1e30 --out x",

@@ -320,7 +320,7 @@ pub(super) fn over(count: usize) -> [usize; 3] {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Elements {
     pub(super) count: usize,
-    pub(super) from: usize,
+    pub(super) begin: usize,
     pub(super) to: usize,
     pub(super) width: usize,
     pub(super) from_stride: usize,
@@ -351,7 +351,7 @@ impl Elements {
     fn words(self) -> Vec<u32> {
         let whole = [
             self.count,
-            self.from,
+            self.begin,
             self.to,
             self.width,
             self.from_stride,

@@ -1,146 +1,15 @@
-//! The layers on the device, forward and backward; the shapes are those of [`crate::layers`].
+//! Dense layers, convolutions and dropout on the device; the shapes are those of [`crate::layers`].
 
 use rand_chacha::ChaCha8Rng;
 use wgpu::Buffer;
 
-use super::GpuError;
-use super::device::{BUSY, Device, Elements, Held, Recorder, TILE, over};
+use super::device::{Device, Elements, Held, Recorder};
+use super::product::{Product, View, column_sums};
 use crate::layers::affine::KERNEL;
 use crate::layers::conv::PAD;
-use crate::layers::{Affine, BiLstm, Conv};
+use crate::layers::{Affine, Conv};
 use crate::rng::{Purpose, Streams};
 use crate::trainer::SHARD;
-
-/// Shortest sum that is worth a workgroup of its own.
-const PART: usize = 128;
-/// Units that the LSTM kernels have room for.
-const UNITS_MAX: usize = 256;
-
-/// Flags of `product.wgsl`.
-const TRANSPOSED: u32 = 1;
-const ADD: u32 = 2;
-const BIAS: u32 = 4;
-const PARTS: u32 = 8;
-
-/// How the rows of the left side of a product are read; see `product.wgsl`.
-#[derive(Clone, Copy, Debug)]
-struct View {
-    rows: usize,
-    sample: usize,
-    stride: usize,
-    pad: usize,
-    limit: usize,
-    repeat: usize,
-    width: usize,
-}
-
-impl View {
-    /// Rows of `width` values, one after the other.
-    fn matrix(width: usize) -> Self {
-        Self {
-            rows: 1,
-            sample: width,
-            stride: 0,
-            pad: 0,
-            limit: 1,
-            repeat: 1,
-            width,
-        }
-    }
-}
-
-/// A product to be made.
-struct Product<'a> {
-    /// Rows, columns, and the length of the sums.
-    shape: (usize, usize, usize),
-    /// Left side, where it begins, how it is read.
-    a: (&'a Buffer, usize, View),
-    /// Right side, where it begins, steps from row to row and from column to column.
-    b: (&'a Buffer, usize, [usize; 2]),
-    flags: u32,
-    /// Where the bias stands in the buffer of the right side.
-    bias: usize,
-    out: (&'a Buffer, usize),
-}
-
-impl Product<'_> {
-    /// As `product.wgsl` has them.
-    fn words(&self, part: usize, flags: u32) -> Vec<u32> {
-        let ((m, n, k), (_, a, view), (_, b, [b_row, b_column])) = (self.shape, self.a, self.b);
-        let View {
-            rows,
-            sample,
-            stride,
-            pad,
-            limit,
-            repeat,
-            width,
-        } = view;
-        let a = [a, rows, sample, stride, pad, limit, repeat, width];
-        let after = [b, b_row, b_column, self.bias, self.out.1];
-        let words = [&[m, n, k, part, flags as usize][..], &a, &after].concat();
-        words.into_iter().map(|w| w as u32).collect()
-    }
-}
-
-fn product(r: &mut Recorder<'_>, p: &Product<'_>) {
-    let (m, n, k) = p.shape;
-    let tiles = m.div_ceil(TILE) * n.div_ceil(TILE);
-    let parts = (BUSY / tiles).min(k / PART).max(1);
-    let part = k.div_ceil(parts);
-    let parts = k.div_ceil(part);
-    let groups = [n.div_ceil(TILE), m.div_ceil(TILE), parts];
-    if parts == 1 {
-        r.run(
-            "product",
-            (&[p.a.0, p.b.0], &[p.out.0]),
-            &p.words(part, p.flags),
-            groups,
-        );
-    } else {
-        let scratch = &r.device.parts;
-        r.run(
-            "product",
-            (&[p.a.0, p.b.0], &[scratch]),
-            &p.words(part, p.flags | PARTS),
-            groups,
-        );
-        r.run(
-            "gather",
-            (&[scratch, p.b.0], &[p.out.0]),
-            &p.words(part, p.flags),
-            over(m * n),
-        );
-    }
-}
-
-/// Adds the sums of the columns of a matrix to `grads`.
-fn column_sums(
-    r: &mut Recorder<'_>,
-    (dy, from): (&Buffer, usize),
-    (rows, n): (usize, usize),
-    to: (&Buffer, usize),
-) {
-    // A row of ones, read from a single one.
-    let ones = View {
-        limit: rows,
-        repeat: rows,
-        width: 1,
-        sample: 0,
-        ..View::matrix(1)
-    };
-    product(
-        r,
-        &Product {
-            shape: (1, n, rows),
-            a: (&r.device.one, 0, ones),
-            b: (dy, from, [n, 1]),
-            flags: ADD,
-            bias: 0,
-            out: to,
-        },
-    );
-}
 
 /// A dense layer or a convolution.
 #[derive(Debug)]
@@ -156,6 +25,7 @@ pub(super) struct Linear {
 }
 
 impl Linear {
+    /// For batches of up to `batch`.
     pub(super) fn of(device: &Device, layer: &Affine, batch: usize) -> Self {
         let outputs = layer.bias.len();
         let (len, seen) = (layer.input_len(), layer.kernel.len() / outputs);
@@ -212,26 +82,20 @@ impl Linear {
         self.view.sample
     }
 
+    fn product<'a>(&self, w: &'a Held, x: &'a Buffer, out: &'a Buffer, batch: usize) -> Product<'a> {
+        let shape = (batch * self.view.rows, self.outputs, self.seen);
+        let kernel = (&w.weights, self.kernel, [self.outputs, 1]);
+        Product::new(shape, (x, 0, self.view), kernel, (out, 0))
+    }
+
     /// `out = W·x + b`.
     pub(super) fn forward(&self, r: &mut Recorder<'_>, w: &Held, x: &Buffer, out: &Buffer, batch: usize) {
-        self.apply(r, w, x, out, (batch, BIAS));
+        self.product(w, x, out, batch).with_bias(self.bias).make(r);
     }
 
     /// `out = W·x`.
     pub(super) fn tangent(&self, r: &mut Recorder<'_>, w: &Held, x: &Buffer, out: &Buffer, batch: usize) {
-        self.apply(r, w, x, out, (batch, 0));
-    }
-
-    fn apply(&self, r: &mut Recorder<'_>, w: &Held, x: &Buffer, out: &Buffer, (batch, flags): (usize, u32)) {
-        let p = Product {
-            shape: (batch * self.view.rows, self.outputs, self.seen),
-            a: (x, 0, self.view),
-            b: (&w.weights, self.kernel, [self.outputs, 1]),
-            flags,
-            bias: self.bias,
-            out: (out, 0),
-        };
-        product(r, &p);
+        self.product(w, x, out, batch).make(r);
     }
 
     /// `dx = Wᵀ·dy`.
@@ -243,27 +107,18 @@ impl Linear {
         dx: &Buffer,
         batch: usize,
     ) {
-        let p = Product {
-            shape: (batch * self.view.rows, self.seen, self.outputs),
-            a: (dy, 0, View::matrix(self.outputs)),
-            b: (&w.weights, self.kernel, [1, self.outputs]),
-            flags: 0,
-            bias: 0,
-            out: (self.d_seen.as_ref().unwrap_or(dx), 0),
-        };
-        product(r, &p);
+        let shape = (batch * self.view.rows, self.seen, self.outputs);
+        let kernel = (&w.weights, self.kernel, [1, self.outputs]);
+        let dy = (dy, 0, View::matrix(self.outputs));
+        let d_seen = self.d_seen.as_ref().unwrap_or(dx);
+        Product::new(shape, dy, kernel, (d_seen, 0)).make(r);
         if let Some(d_seen) = &self.d_seen {
-            let back = Product {
-                shape: (p.shape.0, self.outputs, self.seen),
-                a: (d_seen, 0, self.view),
-                ..p
-            };
-            let groups = over(batch * self.view.sample);
-            r.run("scatter", (&[d_seen], &[dx]), &back.words(0, 0), groups);
+            let len = batch * self.view.sample;
+            self.product(w, d_seen, dx, batch).scatter(r, len);
         }
     }
 
-    /// Adds `dW = xᵀ·dy` and, if `with_bias`, `db = Σ dy` to `grads`.
+    /// Adds `dW = xᵀ·dy` and, if `with_bias`, `db = Σ dy` to the gradients.
     pub(super) fn backward_weights(
         &self,
         r: &mut Recorder<'_>,
@@ -275,15 +130,9 @@ impl Linear {
         if with_bias {
             column_sums(r, (dy, 0), (rows, self.outputs), (&w.grads, self.bias));
         }
-        let p = Product {
-            shape: (self.seen, self.outputs, rows),
-            a: (x, 0, self.view),
-            b: (dy, 0, [self.outputs, 1]),
-            flags: ADD | TRANSPOSED,
-            bias: 0,
-            out: (&w.grads, self.kernel),
-        };
-        product(r, &p);
+        let (shape, dy) = ((self.seen, self.outputs, rows), (dy, 0, [self.outputs, 1]));
+        let to = (&w.grads, self.kernel);
+        Product::new(shape, (x, 0, self.view), dy, to).summed().make(r);
     }
 }
 
@@ -343,222 +192,5 @@ pub(super) fn dropout_mask(
         r.run("dropout", (&[], &[out]), &parameters, [blocks.div_ceil(64), 1, 1]);
         rng.set_word_pos((drawn + words) as u128);
         row += shard;
-    }
-}
-
-/// A bidirectional LSTM and its buffers. Sequences are batch-major on both sides.
-#[derive(Debug)]
-pub(super) struct Lstm {
-    layer: BiLstm,
-    mask_x: Buffer,
-    mask_h: Buffer,
-    x: Buffer,
-    projected: Buffer,
-    gates: Buffer,
-    cells: Buffer,
-    before: Buffer,
-    transposed: Buffer,
-    /// Hidden states, `[batch, steps, 2·units]`.
-    pub(super) out: Buffer,
-    /// Gradient of the input, `[batch, steps / repeat, inputs]`.
-    pub(super) d_input: Buffer,
-}
-
-impl Lstm {
-    /// For batches of up to `batch`.
-    pub(super) fn of(device: &Device, layer: &BiLstm, batch: usize) -> Result<Self, GpuError> {
-        let (inputs, units) = (layer.inputs, layer.units);
-        if units > UNITS_MAX {
-            return Err(GpuError::Nets("an LSTM on a GPU has at most 256 units"));
-        }
-        let (lines, cells) = (2 * batch, 2 * batch * layer.steps);
-        let zeros = |len| device.zeros(len);
-        Ok(Self {
-            mask_x: zeros(lines * inputs),
-            mask_h: zeros(lines * units),
-            x: zeros(cells / layer.repeat * inputs),
-            projected: zeros(cells / layer.repeat * 4 * units),
-            gates: zeros(cells * 4 * units),
-            cells: zeros(cells * units),
-            before: zeros(cells * units),
-            transposed: zeros(2 * units * 4 * units),
-            out: zeros(cells * units),
-            d_input: zeros(cells / layer.repeat / 2 * inputs),
-            layer: layer.clone(),
-        })
-    }
-
-    /// The projection of one direction's input, and where that input and its result begin.
-    fn projection(&self, direction: usize, batch: usize) -> (Linear, usize, usize) {
-        let [kernel, _, bias] = &self.layer.tensors()[direction];
-        let (inputs, wide) = (self.layer.inputs, 4 * self.layer.units);
-        let rows = direction * batch * self.layer.steps / self.layer.repeat;
-        let linear = Linear {
-            kernel: kernel.start,
-            bias: bias.start,
-            view: View::matrix(inputs),
-            seen: inputs,
-            outputs: wide,
-            d_seen: None,
-        };
-        (linear, rows * inputs, rows * wide)
-    }
-
-    fn words(&self, batch: usize) -> [u32; 6] {
-        let [[_, forward, _], [_, backward, _]] = self.layer.tensors();
-        let layer = &self.layer;
-        [
-            batch,
-            layer.steps,
-            layer.repeat,
-            layer.units,
-            forward.start,
-            backward.start,
-        ]
-        .map(|w| w as u32)
-    }
-
-    pub(super) fn forward(
-        &self,
-        r: &mut Recorder<'_>,
-        w: &Held,
-        input: &Buffer,
-        batch: usize,
-        mut draws: Option<&mut Draws>,
-    ) {
-        let layer = &self.layer;
-        let rows = batch * layer.steps / layer.repeat;
-        for line in [0, batch] {
-            let (x, h) = (
-                (&self.mask_x, line * layer.inputs),
-                (&self.mask_h, line * layer.units),
-            );
-            dropout_mask(r, draws.as_deref_mut(), layer.rate, x, (batch, layer.inputs));
-            dropout_mask(r, draws.as_deref_mut(), layer.rate, h, (batch, layer.units));
-        }
-        let masked = Elements {
-            count: rows * layer.inputs,
-            width: layer.inputs,
-            steps: layer.steps / layer.repeat,
-            ..Elements::default()
-        };
-        r.each("mask_input", (&[input, &self.mask_x], &[&self.x]), masked);
-        for direction in 0..2 {
-            let (linear, from, to) = self.projection(direction, batch);
-            let p = Product {
-                shape: (rows, linear.outputs, linear.seen),
-                a: (&self.x, from, linear.view),
-                b: (&w.weights, linear.kernel, [linear.outputs, 1]),
-                flags: BIAS,
-                bias: linear.bias,
-                out: (&self.projected, to),
-            };
-            product(r, &p);
-        }
-        let written = [&self.gates, &self.cells, &self.before, &self.out];
-        let read = [&self.projected, &w.weights, &self.mask_h];
-        r.run(
-            "lstm_forward",
-            (&read, &written),
-            &self.words(batch),
-            [batch, 2, 1],
-        );
-    }
-
-    /// Adds the gradients of the weights to `grads`; leaves that of the input in `d_input` if it is wanted.
-    pub(super) fn backward(
-        &self,
-        r: &mut Recorder<'_>,
-        w: &Held,
-        d_out: &Buffer,
-        (batch, want_input): (usize, bool),
-    ) {
-        let layer = &self.layer;
-        let (units, wide) = (layer.units, 4 * layer.units);
-        let (steps, input_rows) = (batch * layer.steps, batch * layer.steps / layer.repeat);
-        for (direction, [_, recurrent, _]) in layer.tensors().into_iter().enumerate() {
-            let turned = Elements {
-                count: units * wide,
-                from: recurrent.start,
-                to: direction * units * wide,
-                width: wide,
-                ..Elements::default()
-            };
-            r.each("transpose", (&[&w.weights], &[&self.transposed]), turned);
-        }
-        let read = [d_out, &self.transposed, &self.mask_h, &self.cells];
-        r.run(
-            "lstm_backward",
-            (&read, &[&self.gates]),
-            &self.words(batch),
-            [batch, 2, 1],
-        );
-        let folded = Elements {
-            count: 2 * input_rows * wide,
-            width: wide,
-            steps: layer.repeat,
-            ..Elements::default()
-        };
-        r.each("fold", (&[&self.gates], &[&self.projected]), folded);
-        for (direction, [_, recurrent, _]) in layer.tensors().into_iter().enumerate() {
-            let (linear, from, to) = self.projection(direction, batch);
-            let mut sum = |shape, a, b, out| {
-                let (flags, bias) = (ADD | TRANSPOSED, 0);
-                product(
-                    r,
-                    &Product {
-                        shape,
-                        a,
-                        b,
-                        flags,
-                        bias,
-                        out,
-                    },
-                );
-            };
-            sum(
-                (units, wide, steps),
-                (&self.before, direction * steps * units, View::matrix(units)),
-                (&self.gates, direction * steps * wide, [wide, 1]),
-                (&w.grads, recurrent.start),
-            );
-            sum(
-                (layer.inputs, wide, input_rows),
-                (&self.x, from, linear.view),
-                (&self.projected, to, [wide, 1]),
-                (&w.grads, linear.kernel),
-            );
-            column_sums(
-                r,
-                (&self.projected, to),
-                (input_rows, wide),
-                (&w.grads, linear.bias),
-            );
-            if want_input {
-                // The masked input is not needed any more: its gradient takes its place.
-                let p = Product {
-                    shape: (input_rows, layer.inputs, wide),
-                    a: (&self.projected, to, View::matrix(wide)),
-                    b: (&w.weights, linear.kernel, [1, wide]),
-                    flags: 0,
-                    bias: 0,
-                    out: (&self.x, from),
-                };
-                product(r, &p);
-            }
-        }
-        if want_input {
-            let merged = Elements {
-                count: input_rows * layer.inputs,
-                width: layer.inputs,
-                steps: layer.steps / layer.repeat,
-                ..Elements::default()
-            };
-            r.each(
-                "merge_input",
-                (&[&self.x, &self.mask_x], &[&self.d_input]),
-                merged,
-            );
-        }
     }
 }

@@ -3,7 +3,8 @@
 use wgpu::Buffer;
 
 use super::device::{Device, Elements, Held, Recorder};
-use super::layers::{Draws, Linear, Lstm, dropout_mask};
+use super::layers::{Draws, Linear, dropout_mask};
+use super::lstm::Lstm;
 use super::{GpuError, NO_AER};
 use crate::nets::{self, EncoderBody, GeneratorBody};
 

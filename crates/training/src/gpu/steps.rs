@@ -91,7 +91,7 @@ impl Gpu {
         self.generator
             .backward(r, generator, (&self.samples, &self.signal), 2 * n);
         let second = Elements {
-            from: latents,
+            begin: latents,
             ..Elements::line(latents)
         };
         r.each("copy", (&[&self.generator.d_input], &[&self.d_latent]), second);
@@ -131,7 +131,7 @@ impl Gpu {
     /// the signal.
     fn push_errors(&self, r: &mut Recorder<'_>, weight: f32, from: usize) {
         let errors = Elements {
-            from,
+            begin: from,
             to: 2 * self.batch,
             width: self.window,
             factor: weight * 2.0 / (self.batch * self.window) as f32,
