@@ -230,7 +230,11 @@ fn adapter() -> Result<Adapter, GpuError> {
 
 fn name(adapter: &Adapter) -> String {
     let info = adapter.get_info();
-    format!("{} ({} {})", info.name, info.driver, info.driver_info)
+    let software = match info.device_type {
+        wgpu::DeviceType::Cpu => ", which is no GPU: it computes on the processor, slowly",
+        _ => "",
+    };
+    format!("{} ({} {}){software}", info.name, info.driver, info.driver_info)
 }
 
 /// What the kernels' memory is for.
