@@ -48,7 +48,7 @@ fn limit_alerts(scope: &str, spec: &LimitSpec, seen: &[Observation]) -> Vec<Aler
             value: Some(o.value),
             next: (i % 5 != 4).then_some(Outlook {
                 value: o.expected,
-                typical_error: o.threshold,
+                margin: o.threshold,
                 confidence: o.confidence,
             }),
         };

@@ -4,8 +4,7 @@
 //! value crosses. A value that crosses unannounced opens it as critical at once.
 //!
 //! A forecast opens an event only if it is worth something ([`AlertSpec::min_confidence`]) and lies beyond the limit by more
-//! than the median error of the forecasts so far. Were errors as often up as down, three in four such forecasts would come
-//! true. A value needs no such proof: it is a fact.
+//! than forecasts have lately been wrong ([`Outlook::margin`]). A value needs no such proof: it is a fact.
 
 use serde::{Deserialize, Serialize};
 use types::{Alert, AlertState, Bound, DurationMs, Limit, Parts, Severity, Timestamp};
@@ -57,8 +56,8 @@ pub struct Reading {
 pub struct Outlook {
     /// The forecast, data units.
     pub value: f64,
-    /// Median error of the forecasts so far, data units; `None` before there is one.
-    pub typical_error: Option<f64>,
+    /// By how much it may well be wrong, data units; `None` before any forecast could be checked.
+    pub margin: Option<f64>,
     /// In [0, 1].
     pub confidence: f64,
 }
@@ -139,10 +138,10 @@ impl Event {
     ) -> Option<Self> {
         let crossed = is_beyond(bound, limit, value);
         let coming = seen.next.filter(|next| {
-            let sure = next.typical_error.is_some_and(|error| {
+            let sure = next.margin.is_some_and(|margin| {
                 let nearer = match bound {
-                    Bound::Above => next.value - error,
-                    Bound::Below => next.value + error,
+                    Bound::Above => next.value - margin,
+                    Bound::Below => next.value + margin,
                 };
                 is_beyond(bound, limit, nearer)
             });
@@ -264,7 +263,7 @@ mod tests {
     fn outlook(value: f64) -> Outlook {
         Outlook {
             value,
-            typical_error: Some(2.0),
+            margin: Some(2.0),
             confidence: 0.5,
         }
     }
@@ -353,7 +352,7 @@ mod tests {
             ..outlook(99.0)
         };
         let unproven = Outlook {
-            typical_error: None,
+            margin: None,
             ..outlook(99.0)
         };
         for next in [close, unsure, unproven] {

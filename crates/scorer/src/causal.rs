@@ -96,10 +96,16 @@ pub struct Forecast {
     pub value: f64,
     /// Distance from [`Self::value`] at which the prediction alone would score 1; `None` while the history is short.
     pub half_width: Option<f64>,
-    /// Median error of the forecasts so far, data units; `None` before there is one.
-    pub typical_error: Option<f64>,
+    /// What to allow for, data units: the median error of the forecasts so far, or that of one of the last
+    /// [`Forecast::RECENT`] where it was larger. `None` before there is one.
+    pub margin: Option<f64>,
     /// How much it is worth, in [0, 1].
     pub confidence: f64,
+}
+
+impl Forecast {
+    /// Forecasts that count by themselves in the margin: errors come in bursts.
+    pub const RECENT: usize = 3;
 }
 
 /// A bucket with its final verdict.
@@ -137,6 +143,8 @@ pub struct SeriesScorer {
     waiting: VecDeque<Waiting>,
     /// What the next bucket will be, if the window before it said so.
     forecast: Option<f64>,
+    /// Errors of the last [`Forecast::RECENT`] forecasts.
+    misses: VecDeque<f32>,
     reconstruction: Tail,
     prediction: Tail,
     critic: Tail,
@@ -208,6 +216,12 @@ impl SeriesScorer {
                 out.push(self.judge(&context, waiting));
             }
         }
+        if let Some(forecast) = forecast.filter(|_| !bucket.filled) {
+            self.misses.push_back((bucket.value - forecast).abs() as f32);
+            while self.misses.len() > Forecast::RECENT {
+                self.misses.pop_front();
+            }
+        }
         self.waiting.push_back(Waiting {
             bucket,
             forecast,
@@ -237,10 +251,12 @@ impl SeriesScorer {
     /// The forecast as what it says is worth now.
     fn ahead(&mut self, context: &Context<'_>, value: f64, filled_share: f64) -> Forecast {
         let (spec, floor) = (context.spec, context.floor);
+        let median = self.prediction.median(&spec.tail);
+        let misses = self.misses.iter().map(|miss| f64::from(*miss));
         Forecast {
             value,
             half_width: self.prediction.error_at(&spec.tail, floor, spec.warn_decades),
-            typical_error: self.prediction.median(&spec.tail),
+            margin: median.map(|median| misses.fold(median, f64::max)),
             confidence: confidence(spec, self.prediction.len(), filled_share, 1.0),
         }
     }

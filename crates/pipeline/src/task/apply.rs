@@ -138,7 +138,7 @@ impl Task {
                 value: (!closed.bucket.filled).then_some(closed.bucket.value),
                 next: forecast.map(|next| Outlook {
                     value: next.value,
-                    typical_error: next.typical_error,
+                    margin: next.margin,
                     confidence: next.confidence,
                 }),
             };
