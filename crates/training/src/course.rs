@@ -329,6 +329,7 @@ fn better(a: &Epoch, b: &Epoch) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nets::{Nets, Sizes};
 
     const PLAN: Plan = Plan {
         warm_up: 100,
@@ -425,6 +426,32 @@ mod tests {
         assert!(
             matches!(trouble, Trouble::Gradient { net: "generator", .. }),
             "{trouble}"
+        );
+    }
+
+    #[test]
+    fn a_constant_is_worth_nothing_unless_the_series_is_one() {
+        let nets = Nets::new(Sizes::small());
+        let judge = |windows: Vec<f32>| Judge::new(&nets, 1, 1, windows.clone(), windows);
+        // Mostly 0, at times 1: the mean, which is constant, has a smaller error than the median.
+        let spikes = judge((0..1000).map(|k| f32::from(u8::from(k % 10 == 0))).collect());
+        let measured = |training_error: f64, spread: f64| {
+            let mut epoch = epoch(10, training_error);
+            epoch.measures.training_error = training_error;
+            epoch.measures.spread = spread;
+            epoch
+        };
+        assert!((spikes.training_constant - 0.1).abs() < 1e-9);
+        assert_eq!(check_worth(&spikes, &measured(0.05, 0.5)), Ok(()));
+        assert!(check_worth(&spikes, &measured(0.09, 1e-4)).is_err());
+        assert!(check_worth(&spikes, &measured(0.11, 0.5)).is_err());
+        // On held-out windows alone it may be worse: the series may have changed.
+        let mut changed = measured(0.05, 0.5);
+        changed.measures.held_out_error = 0.5;
+        assert_eq!(check_worth(&spikes, &changed), Ok(()));
+        assert_eq!(
+            check_worth(&judge(vec![0.3; 1000]), &measured(1e-5, f64::NAN)),
+            Ok(())
         );
     }
 }

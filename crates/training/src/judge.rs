@@ -189,6 +189,7 @@ fn mean_distance(rows: &[f32], len: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nets::Sizes;
 
     #[test]
     fn distances_are_means_over_pairs() {
@@ -212,5 +213,20 @@ mod tests {
             assert_eq!(back.len(), 6);
             assert_eq!(back.concat(), rows, "{threads}");
         }
+    }
+
+    #[test]
+    fn a_generator_that_draws_one_thing_has_collapsed() {
+        let nets = Nets::new(Sizes::small());
+        let windows: Vec<f32> = (0..40 * 100).map(|k| (k as f32 * 0.37).sin()).collect();
+        let judge = Judge::new(&nets, 1, 2, windows.clone(), windows);
+        let mut weights = nets.init(Streams::new(3));
+        let fresh = judge.look(&nets, &weights);
+        assert!(fresh.diversity > 0.0 && fresh.spread > 0.0, "{fresh:?}");
+        weights.generator.fill(0.0);
+        let collapsed = judge.look(&nets, &weights);
+        assert_eq!((collapsed.diversity, collapsed.spread), (0.0, 0.0));
+        // It draws zero, about the mean and the median of a wave.
+        assert!((collapsed.held_out_error / judge.held_out_constant - 1.0).abs() < 1e-2);
     }
 }

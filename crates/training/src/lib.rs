@@ -94,6 +94,7 @@ pub mod recipe;
 pub mod record;
 pub mod rng;
 pub mod run_dir;
+mod session;
 pub mod steps;
 pub mod train;
 pub mod trainer;

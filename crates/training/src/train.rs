@@ -1,34 +1,28 @@
 //! `train tadgan`: from data to a bundle.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use scorer::manifest::{AnyInterval, IntervalSpec, Manifest, ModelKind, TrainingRecord};
+use scorer::manifest::{AnyInterval, IntervalSpec, Manifest, TrainingRecord};
 use scorer::normalise::Scaler;
 use serde::{Deserialize, Serialize};
 
 use crate::batches::Batches;
 use crate::bundle::{self, Contents, FINGERPRINT_WINDOWS};
 use crate::calibrate::calibrate;
-use crate::course::{self, CRITICS_LEARN, Course, EPOCH_STEPS, Epoch, Plan, Trouble};
+use crate::course::{self, Course, Epoch, Trouble};
 use crate::data::{DataError, Dataset, Windows};
 use crate::files::WriteError;
 use crate::gpu::GpuError;
 use crate::judge::{JUDGED, Judge};
 use crate::nets::{Nets, Sizes};
-use crate::plot;
-use crate::principal::Principal;
 use crate::recipe::{CHECKPOINT_EVERY, Recipe, WeightUnit};
-use crate::rng::Streams;
-use crate::run_dir::{self, Past, ResumeError, RunConfig, RunDir};
-use crate::trainer::{CRITIC_UPDATES, Mean, Settings, StepLosses, Trainer};
+use crate::run_dir::{self, ResumeError};
+use crate::session::{self, Session};
+use crate::trainer::{Settings, StepLosses};
 use crate::warm_start::WarmStart;
 
 /// Standard deviations of a window that map to 1 with the window scaler.
 pub const WINDOW_GAIN: f64 = 3.0;
-
-/// Training windows that nets are set to where they start best from.
-const START_WINDOWS: usize = 2_048;
 
 /// Training or importing failed.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +90,7 @@ pub struct Job {
     pub weight_unit: WeightUnit,
     /// How long.
     pub length: Length,
-    /// Generator steps of an epoch; `None`: a pass over the data, within [`EPOCH_STEPS`].
+    /// Generator steps of an epoch; `None`: a pass over the data, within [`course::EPOCH_STEPS`].
     pub epoch_steps: Option<usize>,
     /// Epochs without an improvement that end the warm-up, and later the run; 0: none do.
     pub patience: usize,
@@ -200,68 +194,24 @@ pub fn run(job: &Job, data: &Dataset, mut watch: impl FnMut(Progress<'_>)) -> Re
         sizes: &job.sizes,
     };
     let judge = input.judge(job, &nets)?;
-    let Opened {
-        mut record,
-        mut course,
-        mut trainer,
-        since,
-        command,
-    } = open(job, &input, nets)?;
-    let mut mean = Mean::default();
-    since.iter().for_each(|losses| mean.add(losses));
+    let mut session = session::open(job, &input, nets)?;
     let windows = data.train_windows();
     let batches = Batches::new(job.settings.seed, windows.len(), job.a_step());
     let mut x = vec![0.0; job.a_step() * job.sizes.window];
-    let mut started = Instant::now();
-    while trainer.state.step < course.end() {
-        let numbers = batches.step(trainer.state.step);
-        data.fill(
-            numbers.iter().map(|number| windows.place(*number)),
-            &scaler,
-            job.sizes.known(),
-            &mut x,
-        )?;
-        let losses = trainer.step(|inner, slot| slot.copy_from_slice(&x[inner * slot.len()..][..slot.len()]));
-        let step = trainer.state.step;
-        record.log(step, &losses)?;
-        if !losses.is_finite() {
-            record.flush()?;
-            return Err(Trouble::NotFinite { step, what: "a loss" }.into());
-        }
-        mean.add(&losses);
-        let ends_epoch = course.ends_epoch(step);
-        if ends_epoch {
-            trainer.sync();
-            let epoch = Epoch {
-                step,
-                warm_up: step <= course.warm_up(),
-                losses: mean.take(),
-                measures: judge.look(&trainer.nets, &trainer.state.average),
-                seconds: started.elapsed().as_secs_f64(),
-            };
-            started = Instant::now();
-            let verdict = course.take(epoch);
-            let plot = plot::draw(&job.name, &course, &judge);
-            record.epoch(course.epochs().len(), &epoch, &plot)?;
-            verdict?;
-            if step == course.warm_up() {
-                trainer.set_warm_up(step);
-            }
-        }
-        let kept = course.kept().map(|best| best.step);
-        if step.is_multiple_of(job.checkpoint_every) || step == course.end() || kept == Some(step) {
-            trainer.sync();
-            record.checkpoint(&trainer.nets, &trainer.state, kept)?;
-        }
-        let epoch = course.epochs().last().filter(|_| ends_epoch);
+    while session.trainer.state.step < session.course.end() {
+        let numbers = batches.step(session.trainer.state.step);
+        let places = numbers.iter().map(|number| windows.place(*number));
+        data.fill(places, &scaler, job.sizes.known(), &mut x)?;
+        let losses = session.step(job, &judge, &x)?;
+        let (course, step) = (&session.course, session.trainer.state.step);
         watch(Progress {
             step,
             losses: &losses,
-            course: &course,
-            epoch,
+            course,
+            epoch: course.epochs().last().filter(|epoch| epoch.step == step),
         });
     }
-    finish(job, &input, &judge, (course, trainer, command))
+    finish(job, &input, &judge, session)
 }
 
 /// Whether the bundle may be written where it is to be, and there is a run to go on with: what can be known before the
@@ -278,12 +228,13 @@ pub fn check(job: &Job) -> Result<(), TrainError> {
 }
 
 /// Makes the bundle of the best epoch's averaged weights.
-fn finish(
-    job: &Job,
-    input: &Input<'_>,
-    judge: &Judge,
-    (course, trainer, command): (Course, Trainer, String),
-) -> Result<Outcome, TrainError> {
+fn finish(job: &Job, input: &Input<'_>, judge: &Judge, session: Session) -> Result<Outcome, TrainError> {
+    let Session {
+        course,
+        trainer,
+        command,
+        ..
+    } = session;
     let data = input.data;
     let best = *course
         .best()
@@ -328,128 +279,15 @@ fn finish(
     })
 }
 
-/// A run where it starts or goes on.
-struct Opened {
-    record: RunDir,
-    course: Course,
-    trainer: Trainer,
-    /// Losses since the last epoch.
-    since: Vec<StepLosses>,
-    /// The command line of the whole run.
-    command: String,
-}
-
-fn open(job: &Job, input: &Input<'_>, nets: Nets) -> Result<Opened, TrainError> {
-    let batches = Batches::new(job.settings.seed, input.data.train_windows().len(), job.a_step());
-    let plan = plan(job, batches.steps_per_epoch());
-    let config = config(job, input.data, &plan, &nets, batches.shuffled_epochs());
-    let (record, past) = if job.resume {
-        RunDir::reopen(&job.run, &config, plan, &nets)?
-    } else {
-        let past = Past {
-            command: config.command.clone(),
-            state: None,
-            course: Course::new(plan),
-            since: Vec::new(),
-        };
-        (RunDir::create(&job.run, &config)?, past)
-    };
-    let start = input.sample(input.data.train_windows(), START_WINDOWS)?;
-    let principal = Principal::of(&start, nets.sizes.window, nets.sizes.latent);
-    let unit = match job.weight_unit {
-        WeightUnit::One => 1.0,
-        WeightUnit::Linear => principal.error,
-    };
-    let settings = Settings {
-        warm_up: past.course.warm_up(),
-        reconstruction_weight: job.settings.reconstruction_weight / unit as f32,
-        ..job.settings
-    };
-    let trainer = match (past.state, &job.warm_start) {
-        (Some(state), _) => Trainer::with_state(nets, settings, state),
-        (None, Some(start)) => Trainer::with_weights(nets, settings, start.weights.clone()),
-        (None, None) => {
-            let mut weights = nets.init(Streams::new(job.settings.seed));
-            nets.start_at(&principal, &mut weights);
-            Trainer::with_weights(nets, settings, weights)
-        }
-    };
-    let trainer = if job.gpu { trainer.on_gpu()? } else { trainer };
-    Ok(Opened {
-        record,
-        course: past.course,
-        trainer,
-        since: past.since,
-        command: past.command,
-    })
-}
-
-fn plan(job: &Job, pass: usize) -> Plan {
-    Plan {
-        warm_up: job.settings.warm_up,
-        steps: match job.length {
-            Length::Steps(steps) => steps.max(1),
-            Length::Epochs(epochs) => (epochs * pass).max(1),
-        },
-        epoch: job
-            .epoch_steps
-            .unwrap_or_else(|| pass.clamp(*EPOCH_STEPS.start(), *EPOCH_STEPS.end())),
-        patience: job.patience,
-        learn: match job.sizes.model() {
-            ModelKind::Tadgan => CRITICS_LEARN,
-            ModelKind::Aer => 0,
-        },
-        window: job.sizes.window,
-        latent: job.sizes.latent,
-    }
-}
-
-fn config(job: &Job, data: &Dataset, plan: &Plan, nets: &Nets, shuffled_epochs: bool) -> RunConfig {
-    RunConfig {
-        command: job.command.clone(),
-        seed: job.settings.seed,
-        architecture: job.architecture.clone(),
-        warm_start: job.warm_start.as_ref().map(|start| start.hash.clone()),
-        steps: plan.steps,
-        warm_up: plan.warm_up,
-        epoch_steps: plan.epoch,
-        patience: plan.patience,
-        reconstruction_weight: job.settings.reconstruction_weight,
-        weight_unit: job.weight_unit,
-        final_rate: job.settings.final_rate,
-        learning_rate: job.settings.learning_rate,
-        dropout: job.settings.dropout,
-        batch: job.settings.batch,
-        gpu: job.gpu,
-        windows: data.train_windows().len(),
-        interval: data.interval,
-        scaler: job.scaler,
-        shuffled_epochs,
-        average: job.settings.average,
-        sizes: nets.architecture(&job.architecture).sizes,
-        data: data.hashes.clone(),
-    }
-}
-
-impl Job {
-    /// Windows of a generator step.
-    fn a_step(&self) -> usize {
-        match self.sizes.model() {
-            ModelKind::Tadgan => self.settings.batch * CRITIC_UPDATES,
-            ModelKind::Aer => self.settings.batch,
-        }
-    }
-}
-
 /// Data as the nets see it.
-struct Input<'a> {
-    data: &'a Dataset,
+pub(crate) struct Input<'a> {
+    pub(crate) data: &'a Dataset,
     scaler: Scaler,
     sizes: &'a Sizes,
 }
 
 impl Input<'_> {
-    fn sample(&self, windows: Windows<'_>, count: usize) -> Result<Vec<f32>, DataError> {
+    pub(crate) fn sample(&self, windows: Windows<'_>, count: usize) -> Result<Vec<f32>, DataError> {
         sample(self.data, windows, count, &self.scaler, self.sizes)
     }
 
