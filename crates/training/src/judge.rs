@@ -22,6 +22,8 @@ pub const JUDGED: usize = 256;
 pub const COLLAPSED: f64 = 0.25;
 
 const BATCH: usize = 64;
+/// Distance and variance, in the nets' units, that rounding makes of windows which are all the same.
+const NOTHING: f64 = 1e-12;
 
 /// What an epoch is judged by; see the module for what the numbers mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,8 +68,8 @@ impl Judge {
         Self {
             training_constant: constant_error(&training),
             held_out_constant: constant_error(&held_out),
-            distance: mean_distance(&training, nets.sizes.window),
-            variance: variance(&training),
+            distance: or_nothing(mean_distance(&training, nets.sizes.window)),
+            variance: or_nothing(variance(&training)),
             training,
             held_out,
             prior,
@@ -151,6 +153,11 @@ fn in_batches<T: Send>(
         }
     });
     results.into_iter().flatten().collect()
+}
+
+/// What is divided by; not a number where it is zero but for rounding.
+fn or_nothing(value: f64) -> f64 {
+    if value > NOTHING { value } else { f64::NAN }
 }
 
 /// Mean squared deviation from the median.

@@ -292,9 +292,22 @@ fn nets_that_learned_nothing_are_no_bundle() {
 #[test]
 fn of_a_constant_series_a_constant_is_right() {
     let dir = tempfile::tempdir().unwrap();
-    let job = able(job(dir.path(), 5));
-    train::run(&job, &data(|_| 3.5), |_| {}).unwrap();
-    Bundle::load(&job.out).unwrap();
+    let recurrent = able(job(dir.path(), 5));
+    let sizes = Sizes {
+        window: WINDOW,
+        ..Sizes::conv()
+    };
+    let recipe = Recipe {
+        warm_up: 100,
+        steps: 5,
+        ..Recipe::COMPACT
+    };
+    let conv = Job::new("conv", &dir.path().join("conv"), "conv", sizes, &recipe);
+    for job in [recurrent, conv] {
+        let outcome = train::run(&job, &data(|_| 3.5), |_| {}).unwrap();
+        assert_eq!(outcome.manifest.training.diversity, None);
+        Bundle::load(&job.out).unwrap();
+    }
 }
 
 #[test]
