@@ -321,7 +321,10 @@ impl Trainer {
             let rate = adam::corrected(count, self.rate(update));
             let streams = self.settings.dropout.then_some(self.streams);
             let (critic, generator, own) = gpu.update(update, batch, streams, number, rate);
-            norms.iter_mut().zip(own).for_each(|(norm, own)| *norm += share * own);
+            norms
+                .iter_mut()
+                .zip(own)
+                .for_each(|(norm, own)| *norm += share * own);
             return vec![(critic, generator)];
         }
         let (nets, weights, streams) = (&self.nets, &self.state.weights, self.streams);
