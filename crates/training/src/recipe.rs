@@ -75,8 +75,8 @@ impl Recipe {
     /// What gives small errors soon: see the crate's documentation for why.
     pub const COMPACT: Self = Self {
         warm_up: 2_000,
-        steps: 600,
-        patience: 20,
+        steps: 400,
+        patience: 10,
         reconstruction_weight: 30.0,
         weight_unit: WeightUnit::Linear,
         final_rate: 0.1,
