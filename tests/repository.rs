@@ -60,7 +60,9 @@ fn dependencies_have_licences_that_are_let_in() {
     let host = host();
     let platform = ["--filter-platform", host.as_str()];
     let metadata = metadata_of_features(&platform).unwrap_or_else(|| {
-        println!("SKIPPED: licences of what only features bring: it was not downloaded, see `cargo fetch --locked`");
+        println!(
+            "SKIPPED: licences of what only features bring: it was not downloaded, see `cargo fetch --locked`"
+        );
         metadata(&platform)
     });
     let packages = metadata["packages"].as_array().unwrap();
