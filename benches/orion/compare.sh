@@ -7,7 +7,7 @@
 # FILE is a CSV with the columns timestamp and value and enough rows for Orion to train at all (420); Orion's EPOCHS
 # (1) say how many generator steps all of them make. Set in the environment, if wanted:
 #   PYTHON      a Python that Orion supports, 3.9 to 3.11 (python3.11)
-#   ORION_VENV  where Orion is or gets installed, about 4 GB (target/orion/venv)
+#   ORION_VENV  where Orion is or gets installed, about 8 GB (target/orion/venv)
 #   TRAIN       a release build of `train` instead of one made now
 set -euo pipefail
 
