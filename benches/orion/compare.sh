@@ -56,10 +56,6 @@ for seed in $seeds; do
   measure orion "$seed" "$venv/bin/python" benches/orion/train.py "$file" \
     --interval "$interval" --epochs "$epochs" --seed "$seed"
   steps=$(field steps "$out/orion-$seed.log")
-  if [ "$steps" = 0 ]; then
-    echo "compare: Orion makes no step on so short a series" >&2
-    exit 1
-  fi
   for net in $nets; do
     # No warm-up and no patience: all make exactly these steps, each with its five steps of each critic.
     measure "$net" "$seed" "$train" tadgan --file "$file" --interval "${interval}s" --arch "$net" --steps "$steps" \

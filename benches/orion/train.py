@@ -61,7 +61,7 @@ def main():
 
     model = pipeline.blocks[TADGAN].instance
     assert isinstance(model, tadgan.TadGAN)
-    # What the optimiser counted: epochs * floor(windows / 320), which is 0 for short series.
+    # What the optimiser counted: epochs * floor(windows / 320). With fewer windows its fit raises an IndexError.
     steps = int(model.encoder_generator_optimizer.iterations.numpy())
     total = cpu_seconds()
     print(f"steps={steps} cpu={total:.1f} fit={total - before:.1f} dtype={model.encoder.dtype}")
