@@ -7,7 +7,7 @@
 //!
 //! The error is the mean squared difference of windows and reconstructions in data units, over all windows whose first
 //! bucket starts after the cut, divided by that of the median of the buckets before it. Beside it stand the diversity
-//! of G(z) and the CPU-free wall time of training.
+//! of G(z) and the wall time of training. `--seeds ''` trains nothing.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -326,6 +326,7 @@ impl Options {
                 "--seeds" => {
                     options.seeds = value()
                         .split(',')
+                        .filter(|seed| !seed.is_empty())
                         .map(|seed| seed.parse().expect("a seed"))
                         .collect();
                 }
