@@ -64,8 +64,9 @@
 //!   more so. On NAB's `ec2_cpu_utilization_825cc2` 200 steps at that weight bring the error from 0.45 times that of
 //!   the constant median to 5 times (docs/training.md). Counted relative to what principal components leave, the
 //!   critics weigh the same on easy and hard series.
-//! - **Warm-up.** A step on the reconstruction alone costs an eighth of a whole generator step. It keeps latents near
-//!   the sphere where the prior lies: without that they drift so far that everything is lost when Cz draws them in.
+//! - **Warm-up.** A step on the reconstruction alone costs an eighth of a whole generator step. In
+//!   recurrent nets it pulls latents to the sphere where the prior lies: without that they drift so far that everything
+//!   is lost when Cz draws them in.
 //! - **Falling rate.** What the warm-up reached is fine work, which a full rate would undo.
 //! - **Principal components.** They are the best linear reconstruction. Whitened, they also give latents of the
 //!   prior's mean and variance, so that Cz has little to move.
