@@ -139,6 +139,9 @@ pub struct EvaluateArgs {
     /// Judge only what comes after this share of each file's time span, e.g. 0.7
     #[arg(long, value_name = "F", default_value_t = 0.0, value_parser = fraction)]
     pub train_fraction: f64,
+    /// Measure the product alone, without what it is held against
+    #[arg(long)]
+    pub only_agent: bool,
     /// Print one JSON document instead of the table
     #[arg(long)]
     pub json: bool,
@@ -225,6 +228,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             config: args.config,
             overrides: args.set,
             train_fraction: args.train_fraction,
+            only_agent: args.only_agent,
             json: args.json,
         }),
         Command::Demo(args) => crate::demo::run(&DemoOptions {

@@ -301,6 +301,7 @@ mod tests {
         Detections {
             scores: alerts.iter().map(|(t, _)| (minute(*t), 2.0)).collect(),
             alerts: alerts.iter().map(|(a, b)| (minute(*a), b.map(minute))).collect(),
+            ..Detections::default()
         }
     }
 

@@ -4,6 +4,8 @@
 //! which it was known; the arithmetic stands apart ([`nab`], [`intervals`], [`measures`]). A detector is what gives
 //! [`Detections`] for a [`Series`]: the product's own run is one, silence another.
 
+mod ablation;
+mod baselines;
 mod corpus;
 pub mod intervals;
 pub mod measures;
@@ -19,16 +21,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use indicatif::{ProgressBar, ProgressStyle};
 use ingest::file::FileOptions;
 use ingest::labels::Labels;
-use pipeline::Host;
+use pipeline::{Host, TaskSettings};
+use scorer::Backend;
 use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::model::{self, Serving, ServingOptions};
 use crate::replay::{Counts, read_labels};
 use crate::settings::AgentSettings;
+use ablation::Variant;
 use corpus::LabelledFile;
 use measures::{Judged, Measures};
-pub use stream::{Detections, Series};
+pub use stream::{ClosedBucket, Detections, Series};
 
 /// Label keys that are listed when they name nothing.
 const KEYS_SHOWN: usize = 5;
@@ -48,6 +52,8 @@ pub struct EvaluateOptions {
     pub overrides: Vec<(String, String)>,
     /// Only what comes after this share of each file's time span is judged; in [0, 1).
     pub train_fraction: f64,
+    /// Nothing to hold the product against but silence.
+    pub only_agent: bool,
     /// One JSON document instead of the table.
     pub json: bool,
 }
@@ -121,9 +127,15 @@ pub fn run(options: &EvaluateOptions) -> Result<(), Failure> {
         labels: &labels,
         settings: &settings,
         train_fraction: options.train_fraction,
+        only_agent: options.only_agent,
     };
     let (series, said) = streams.replay(serving)?;
     let silence = vec![Detections::default(); series.len()];
+    let mut detectors: Vec<DetectorReport> = said
+        .iter()
+        .map(|(name, said)| report(name, &series, said))
+        .collect();
+    detectors.push(report("constant", &series, &silence));
     let evaluation = Evaluation {
         format: 1,
         bundle,
@@ -131,10 +143,7 @@ pub fn run(options: &EvaluateOptions) -> Result<(), Failure> {
         data: options.data.clone(),
         labels: options.labels.clone(),
         train_fraction: options.train_fraction,
-        detectors: vec![
-            report("agent", &series, &said),
-            report("constant", &series, &silence),
-        ],
+        detectors,
     };
     crate::logging::say(&if options.json {
         let mut text = serde_json::to_string_pretty(&evaluation).map_err(Failure::internal)?;
@@ -176,29 +185,39 @@ struct Streams<'a> {
     labels: &'a Labels,
     settings: &'a AgentSettings,
     train_fraction: f64,
+    only_agent: bool,
 }
 
-type Outcome = Result<(Counts, Vec<(Series, Detections)>), Failure>;
+/// What each detector said of each series, the product first.
+type Said = Vec<(&'static str, Vec<Detections>)>;
+type Outcome = Result<(Counts, Vec<Series>, Said), Failure>;
 
 impl Streams<'_> {
     /// Replays all files, each worker with a backend of its own; the result does not depend on how many there are.
-    fn replay(&self, serving: Serving) -> Result<(Vec<Series>, Vec<Detections>), Failure> {
-        let model = serving.model();
+    fn replay(&self, serving: Serving) -> Result<(Vec<Series>, Said), Failure> {
+        let task = self.settings.task("", serving.model());
         let bar = progress_bar(self.files.len());
         let next = AtomicUsize::new(0);
         let outcomes: Mutex<BTreeMap<usize, Outcome>> = Mutex::default();
+        let mut workers = Vec::new();
+        for backend in serving.backends {
+            let variants = if self.only_agent {
+                Vec::new()
+            } else {
+                ablation::all(&serving.bundle)?
+            };
+            workers.push(self.nets(&task, backend, variants));
+        }
         std::thread::scope(|scope| {
-            for backend in serving.backends {
-                scope.spawn(|| {
-                    let mut host = Host::new(vec![backend]);
-                    while let Some(file) = {
+            for nets in workers {
+                let (next, outcomes, bar) = (&next, &outcomes, &bar);
+                scope.spawn(move || {
+                    let mut nets = nets;
+                    while let Some((at, file)) = {
                         let at = next.fetch_add(1, Ordering::Relaxed);
                         self.files.get(at).map(|file| (at, file))
                     } {
-                        let (at, file) = file;
-                        let nets = (&mut host, &model);
-                        let outcome =
-                            stream::replay(file, self.labels, self.settings, nets, self.train_fraction);
+                        let outcome = self.one(file, &mut nets);
                         if outcome.is_err() {
                             // Files that nobody has begun are left alone; those before this one are all begun.
                             next.fetch_max(self.files.len(), Ordering::Relaxed);
@@ -214,19 +233,67 @@ impl Streams<'_> {
         let outcomes = outcomes
             .into_inner()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (mut series, mut said, mut failed) = (vec![], vec![], 0);
+        let (mut series, mut said, mut failed): (_, Said, _) = (vec![], vec![], 0);
         for outcome in outcomes.into_values() {
-            let (counts, judged) = outcome?;
+            let (counts, judged, detectors) = outcome?;
             failed += counts.failed;
-            for (one, detections) in judged {
-                series.push(one);
-                said.push(detections);
+            series.extend(judged);
+            for (at, (name, detections)) in detectors.into_iter().enumerate() {
+                match said.get_mut(at) {
+                    Some((_, all)) => all.extend(detections),
+                    None => said.push((name, detections)),
+                }
             }
         }
         if failed > 0 {
             eprintln!("warning: the nets failed on {failed} windows, which stay without a score");
         }
         Ok((series, said))
+    }
+
+    /// The product and its variants, for one worker.
+    fn nets(
+        &self,
+        task: &TaskSettings,
+        backend: Box<dyn Backend>,
+        variants: Vec<Variant>,
+    ) -> Vec<(&'static str, Host, TaskSettings)> {
+        let product = ("agent", Host::new(vec![backend]), task.clone());
+        let variants = variants.into_iter().map(|variant| {
+            let mut task = self.settings.task("", variant.model);
+            (variant.adapt)(&mut task);
+            (variant.name, Host::new(vec![variant.backend]), task)
+        });
+        std::iter::once(product).chain(variants).collect()
+    }
+
+    /// One file through everything.
+    fn one(&self, file: &LabelledFile, nets: &mut [(&'static str, Host, TaskSettings)]) -> Outcome {
+        let mut total = Counts::default();
+        let (mut series, mut said): (Vec<Series>, Said) = (vec![], vec![]);
+        for (name, host, task) in nets {
+            let nets = (host, &*task);
+            let (counts, judged) =
+                stream::replay(file, self.labels, self.settings, nets, self.train_fraction)?;
+            total.failed += counts.failed;
+            let (seen, detections) = judged.into_iter().unzip();
+            said.push((name, detections));
+            series = seen;
+        }
+        if self.only_agent {
+            return Ok((total, series, said));
+        }
+        for (at, one) in series.iter().enumerate() {
+            for (name, detections) in baselines::all(one) {
+                if at == 0 {
+                    said.push((name, vec![]));
+                }
+                if let Some((_, all)) = said.iter_mut().find(|(other, _)| *other == name) {
+                    all.push(detections);
+                }
+            }
+        }
+        Ok((total, series, said))
     }
 }
 

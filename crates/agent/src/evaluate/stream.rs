@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use indicatif::ProgressBar;
 use ingest::file::FileOptions;
 use ingest::labels::Labels;
-use pipeline::{Host, Model, Output};
+use pipeline::{Host, Output, TaskSettings};
 use types::{Alert, AlertState, RejectReason, Sample, ScoreRow, SeriesKey, Timestamp};
+use windowing::SeriesWindow;
 
 use super::corpus::LabelledFile;
 use super::intervals;
@@ -23,6 +24,10 @@ pub struct Series {
     pub family: String,
     /// The series.
     pub series: String,
+    /// Its samples in the order in which they came.
+    pub samples: Vec<(Timestamp, f64)>,
+    /// Its closed buckets, ascending: what a detector that works on the product's grid may know.
+    pub buckets: Vec<ClosedBucket>,
     /// Times of its samples, ascending.
     pub rows: Vec<Timestamp>,
     /// Length of a bucket (milliseconds); `None` when it never became known.
@@ -33,11 +38,27 @@ pub struct Series {
     pub from: Timestamp,
 }
 
+/// A bucket on the grid on which the product sees a series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClosedBucket {
+    /// Start.
+    pub start: Timestamp,
+    /// Value; `None` when it held no sample. Where a long gap started the window anew its buckets are missing.
+    pub value: Option<f64>,
+    /// When the value was known: the series' first event time at or after the bucket's end and the lateness, whatever the
+    /// product's lag.
+    pub closed_at: Timestamp,
+}
+
 /// What a detector said of one series, each word at the time at which it was known, never at the bucket that it speaks of.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Detections {
-    /// When a score existed, and the score; ascending. What is not listed has a score of 0.
+    /// When a score existed, and the score; ascending. What is not listed has a score of 0. A row is flagged by the score that
+    /// is new on it: the product's is `peak`.
     pub scores: Vec<(Timestamp, f64)>,
+    /// How far from normal the series was, for measures that rank its rows: when that was known, and the level (0 or more);
+    /// ascending. A level stands until the next one; before the first it is 0. The product's is `score`.
+    pub levels: Vec<(Timestamp, f64)>,
     /// When an alert fired and when it was resolved; `None` while it was still open at the end.
     pub alerts: Vec<(Timestamp, Option<Timestamp>)>,
 }
@@ -50,30 +71,35 @@ pub(super) fn replay(
     file: &LabelledFile,
     labels: &Labels,
     settings: &AgentSettings,
-    (host, model): (&mut Host, &Model),
+    (host, task): (&mut Host, &TaskSettings),
     train_fraction: f64,
 ) -> Result<(Counts, Vec<(Series, Detections)>), Failure> {
-    let mut heard = Heard::default();
+    let mut heard = Heard {
+        task,
+        by_series: BTreeMap::new(),
+    };
     let mut replay = Replay::new(&file.path, false, host, &mut heard);
     let read = FileOptions {
         zone: settings.zone(),
         labels: settings.labels(),
     };
-    replay.plain(&settings.task("", model.clone()), &read, &ProgressBar::hidden())?;
+    replay.plain(task, &read, &ProgressBar::hidden())?;
     let counts = replay.counts();
     let from = heard.cut(train_fraction);
     let whole = labels.covers(&file.path);
     let judged = heard
-        .0
+        .by_series
         .into_iter()
         .filter(|(key, _)| whole || !labels.keys_of_series(key).is_empty())
         .map(|(key, said)| {
-            let mut rows = said.samples;
+            let mut rows: Vec<Timestamp> = said.samples.iter().map(|(t, _)| *t).collect();
             rows.sort_unstable();
             let series = Series {
                 file: file.name.clone(),
                 family: file.family.clone(),
                 series: key.to_string(),
+                samples: said.samples,
+                buckets: said.buckets,
                 rows,
                 interval: said.interval,
                 windows: windows(&labels.windows(&file.path, &key)),
@@ -81,9 +107,11 @@ pub(super) fn replay(
             };
             let mut detections = Detections {
                 scores: said.scores,
+                levels: said.levels,
                 alerts: said.alerts.into_values().collect(),
             };
             detections.scores.sort_by_key(|(at, _)| *at);
+            detections.levels.sort_by_key(|(at, _)| *at);
             detections.alerts.sort_unstable();
             (series, detections)
         });
@@ -99,24 +127,33 @@ fn windows(labelled: &[(Timestamp, Timestamp)]) -> Vec<(Timestamp, Timestamp)> {
         .collect()
 }
 
-/// What a replay said, by series.
-#[derive(Default)]
-struct Heard(BTreeMap<SeriesKey, Said>);
+/// What a replay said.
+struct Heard<'a> {
+    task: &'a TaskSettings,
+    by_series: BTreeMap<SeriesKey, Said>,
+}
 
 #[derive(Default)]
 struct Said {
-    samples: Vec<Timestamp>,
+    samples: Vec<(Timestamp, f64)>,
+    window: SeriesWindow,
+    buckets: Vec<ClosedBucket>,
     last_bucket: Option<Timestamp>,
     interval: Option<i64>,
     scores: Vec<(Timestamp, f64)>,
+    levels: Vec<(Timestamp, f64)>,
     /// By id.
     alerts: BTreeMap<String, (Timestamp, Option<Timestamp>)>,
 }
 
-impl Heard {
+impl Heard<'_> {
     /// The moment at which `fraction` of the file's time span has passed.
     fn cut(&self, fraction: f64) -> Timestamp {
-        let times = || self.0.values().flat_map(|said| said.samples.iter().copied());
+        let times = || {
+            self.by_series
+                .values()
+                .flat_map(|said| said.samples.iter().map(|(t, _)| *t))
+        };
         match (times().min(), times().max()) {
             (Some(first), Some(last)) => first + ((last - first) as f64 * fraction).round() as i64,
             _ => Timestamp::from_millis(0),
@@ -124,18 +161,19 @@ impl Heard {
     }
 
     fn row(&mut self, row: ScoreRow) {
-        let said = self.0.entry(row.series).or_default();
+        let said = self.by_series.entry(row.series).or_default();
         if let Some(last) = said.last_bucket.replace(row.timestamp) {
             let step = row.timestamp - last;
             said.interval = Some(said.interval.map_or(step, |known| known.min(step)));
         }
-        if let (Some(at), Some(peak)) = (row.available_at, row.peak.filter(|p| *p > 0.0)) {
-            said.scores.push((at, peak));
-        }
+        let Some(at) = row.available_at else { return };
+        said.levels.extend(row.score.map(|score| (at, score)));
+        let peak = row.peak.filter(|peak| *peak > 0.0);
+        said.scores.extend(peak.map(|peak| (at, peak)));
     }
 
     fn alert(&mut self, alert: Alert) {
-        let alerts = &mut self.0.entry(alert.series).or_default().alerts;
+        let alerts = &mut self.by_series.entry(alert.series).or_default().alerts;
         match alert.state {
             AlertState::Firing => {
                 alerts.insert(alert.id, (alert.available_at, None));
@@ -150,10 +188,22 @@ impl Heard {
     }
 }
 
-impl Sink for Heard {
+impl Sink for Heard<'_> {
     fn sample(&mut self, sample: &Sample) {
-        let said = self.0.entry(sample.series.clone()).or_default();
-        said.samples.push(sample.time);
+        let said = self.by_series.entry(sample.series.clone()).or_default();
+        said.samples.push((sample.time, sample.value));
+        let spec = &self.task.settings(self.task.rule_of(&sample.series)).window;
+        // What is refused here is refused by the task, too, which says so.
+        let _ = said
+            .window
+            .observe(spec, sample.time, sample.value, &mut Vec::new());
+        while let Some(closed) = said.window.next_closed(spec, &mut Vec::new()) {
+            said.buckets.push(ClosedBucket {
+                start: closed.bucket.start,
+                value: (!closed.bucket.filled).then_some(closed.bucket.value),
+                closed_at: closed.available_at,
+            });
+        }
     }
 
     fn take(&mut self, output: Output) -> Result<(), Failure> {

@@ -193,6 +193,7 @@ mod tests {
         let said = Detections {
             scores: vec![(minute(9900), 12_345.678), (minute(13_000), 1.0)],
             alerts: vec![(minute(9900), Some(minute(10_000))), (minute(13_000), None)],
+            ..Detections::default()
         };
         let evaluation = Evaluation {
             format: 1,
