@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::demo::DemoOptions;
 use crate::evaluate::EvaluateOptions;
+use crate::evaluate::choice::Half;
 use crate::failure::Failure;
 use crate::model::ServingOptions;
 use crate::replay::ReplayOptions;
@@ -47,6 +48,13 @@ pub struct ModelArgs {
     /// Bundle directory [default: the shipped models/general]
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+/// Options that say where a bundle runs.
+#[derive(Debug, Args)]
+pub struct DeviceArgs {
     /// cpu, cuda (fails when it does not work) or auto
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<Device>,
@@ -60,8 +68,14 @@ pub struct ModelArgs {
 
 impl ModelArgs {
     fn serving(self) -> ServingOptions {
+        self.device.serving(self.model)
+    }
+}
+
+impl DeviceArgs {
+    fn serving(self, model: Option<PathBuf>) -> ServingOptions {
         ServingOptions {
-            model: self.model,
+            model,
             device: self.device,
             onnxruntime: self.onnxruntime,
             threads: self.threads.unwrap_or(0),
@@ -128,8 +142,11 @@ pub struct EvaluateArgs {
     /// Labelled windows: JSON {key: [[start, end], …]}; files that no key names are left out
     #[arg(long, value_name = "FILE")]
     pub labels: PathBuf,
+    /// Bundle directory [default: the shipped models/general]; several times: a row each, and their spread
+    #[arg(long, value_name = "DIR")]
+    pub model: Vec<PathBuf>,
     #[command(flatten)]
-    model: ModelArgs,
+    device: DeviceArgs,
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -139,6 +156,15 @@ pub struct EvaluateArgs {
     /// Judge only what comes after this share of each file's time span, e.g. 0.7
     #[arg(long, value_name = "F", default_value_t = 0.0, value_parser = fraction)]
     pub train_fraction: f64,
+    /// Judge only what comes after each file's own cut: JSON {"signals": [{"file": …, "test_start": …}, …]}
+    #[arg(long, value_name = "FILE", conflicts_with = "train_fraction")]
+    pub test_start: Option<PathBuf>,
+    /// Look at these series only: a text file with a name a line, # for comments
+    #[arg(long, value_name = "FILE")]
+    pub series: Option<PathBuf>,
+    /// Look only at every other file, in alphabetical order from the first or from the second on
+    #[arg(long, value_name = "HALF")]
+    pub half: Option<Half>,
     /// Measure the product alone, without what it is held against
     #[arg(long)]
     pub only_agent: bool,
@@ -224,10 +250,14 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Evaluate(args) => crate::evaluate::run(&EvaluateOptions {
             data: args.data,
             labels: args.labels,
-            serving: args.model.serving(),
+            models: args.model,
+            serving: args.device.serving(None),
             config: args.config,
             overrides: args.set,
             train_fraction: args.train_fraction,
+            test_start: args.test_start,
+            series: args.series,
+            half: args.half,
             only_agent: args.only_agent,
             json: args.json,
         }),

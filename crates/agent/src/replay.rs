@@ -190,8 +190,10 @@ pub struct Counts {
 
 /// Takes what a replay puts out.
 pub(crate) trait Sink {
-    /// A sample on its way into the task.
-    fn sample(&mut self, _sample: &Sample) {}
+    /// Whether a sample goes into the task.
+    fn admits(&self, _sample: &Sample) -> bool {
+        true
+    }
 
     /// One output of the task.
     fn take(&mut self, output: Output) -> Result<(), Failure>;
@@ -281,8 +283,10 @@ impl<'a, S: Sink> Replay<'a, S> {
     }
 
     fn sample(&mut self, id: &TaskId, offset: i64, sample: Sample) -> Result<(), Failure> {
+        if !self.sink.admits(&sample) {
+            return Ok(());
+        }
         self.counts.samples += 1;
-        self.sink.sample(&sample);
         let record = Record {
             offset,
             time: None,

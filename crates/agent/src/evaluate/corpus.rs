@@ -17,6 +17,8 @@ pub(super) struct LabelledFile {
     pub(super) name: String,
     /// First folder below the folder; `.` for a file that lies in it directly.
     pub(super) family: String,
+    /// Its number among the labelled files by name, from 1 on, is odd.
+    pub(super) odd: bool,
 }
 
 /// What was found.
@@ -61,6 +63,10 @@ pub(super) fn find(
             labels_path.display(),
             dir.display()
         )));
+    }
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    for (at, file) in all.iter_mut().enumerate() {
+        file.odd = at % 2 == 0;
     }
     let unused_keys = unused.into_iter().map(str::to_owned).collect();
     Ok(Found {
@@ -119,7 +125,12 @@ fn walk(dir: &Path, below: &str, found: &mut Vec<LabelledFile>) -> Result<(), Fa
             walk(&path, &name, found)?;
         } else if path.is_file() {
             let family = name.split_once('/').map_or(".", |(first, _)| first).to_owned();
-            found.push(LabelledFile { path, name, family });
+            found.push(LabelledFile {
+                path,
+                name,
+                family,
+                odd: false,
+            });
         }
     }
     Ok(())
@@ -153,11 +164,15 @@ mod tests {
         let names: Vec<_> = found
             .files
             .iter()
-            .map(|f| (f.name.as_str(), f.family.as_str()))
+            .map(|f| (f.name.as_str(), f.family.as_str(), f.odd))
             .collect();
         assert_eq!(
             names,
-            [("a/wide.csv", "a"), ("b/deep/x.csv", "b"), ("top.csv", ".")]
+            [
+                ("a/wide.csv", "a", true),
+                ("b/deep/x.csv", "b", false),
+                ("top.csv", ".", true)
+            ]
         );
         assert_eq!(found.unused_keys, [".hidden", "gone"]);
 

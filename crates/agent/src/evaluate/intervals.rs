@@ -80,12 +80,18 @@ pub fn by_length(known: &[Interval], found: &[Interval]) -> Confusion {
 /// The same units as ascending intervals that lie apart.
 #[must_use]
 pub fn merged(intervals: &[Interval]) -> Vec<Interval> {
+    joined(intervals, 0)
+}
+
+/// As [`merged`], intervals that start at most `gap` units after the end of another made one with it.
+#[must_use]
+pub fn joined(intervals: &[Interval], gap: i64) -> Vec<Interval> {
     let mut sorted = intervals.to_vec();
     sorted.sort_unstable();
     let mut out: Vec<Interval> = Vec::new();
     for (start, end) in sorted {
         match out.last_mut() {
-            Some(last) if start <= last.1 => last.1 = last.1.max(end),
+            Some(last) if start - gap <= last.1 => last.1 = last.1.max(end),
             _ => out.push((start, end)),
         }
     }
@@ -155,22 +161,55 @@ mod tests {
         let found = [(2, 3), (4, 5), (8, 9), (11, 14), (19, 20), (22, 23)];
         let weighted = by_length(&known, &found);
         assert_eq!(weighted, confusion(6, 6, 8));
+        assert_eq!(left_alone(weighted, (1, 23)), 3);
         for value in [weighted.precision(), weighted.recall(), weighted.f1()] {
             assert!((value.unwrap() - 8.0 / 14.0).abs() < 1e-12);
         }
         assert_eq!(by_overlap(&known, &found), confusion(1, 1, 5));
+        assert_eq!(by_overlap(&open(&known), &open(&found)), confusion(3, 3, 3));
 
         let known = [(2, 2), (5, 5), (8, 8), (12, 12), (15, 17), (18, 18)];
         let found = [(2, 2), (3, 5), (8, 10), (11, 13), (16, 16), (20, 20)];
-        assert_eq!(by_length(&known, &found), confusion(7, 3, 5));
+        let weighted = by_length(&known, &found);
+        assert_eq!(weighted, confusion(7, 3, 5));
+        assert_eq!(left_alone(weighted, (2, 20)), 4);
         assert_eq!(by_overlap(&known, &found), confusion(1, 1, 5));
+        assert_eq!(by_overlap(&open(&known), &open(&found)), confusion(4, 4, 2));
+    }
+
+    /// Units of the span that are in neither; with those in both they make the reference's accuracy.
+    fn left_alone(counts: Confusion, span: Interval) -> u64 {
+        length(&[span]) - in_order(counts).iter().sum::<f64>() as u64
+    }
+
+    /// The same intervals with their ends left out, in half units: the reference's overlap without its padding of 1.
+    fn open(intervals: &[Interval]) -> Vec<Interval> {
+        intervals.iter().map(|(a, b)| (2 * a + 1, 2 * b - 1)).collect()
+    }
+
+    #[test]
+    fn the_reference_s_points() {
+        let points = |list: &[i64]| -> Vec<Interval> { list.iter().map(|t| (*t, *t)).collect() };
+        let counts = by_length(&points(&[3, 4, 5]), &points(&[4, 6, 7, 8, 12]));
+        assert_eq!((left_alone(counts, (3, 12)), counts), (3, confusion(4, 2, 1)));
+        let accuracy = (3 + counts.true_positive) as f64 / length(&[(3, 12)]) as f64;
+        assert!((accuracy - 0.4).abs() < 1e-12);
+        assert_eq!((counts.precision(), counts.f1()), (Some(0.2), Some(0.25)));
+        assert!((counts.recall().unwrap() - 1.0 / 3.0).abs() < 1e-12);
+        // Where nothing is in both the reference has no F1; here it is the worst one.
+        assert_eq!(by_length(&points(&[1]), &points(&[2])).f1(), Some(0.0));
+        assert_eq!(joined(&points(&[2, 3, 4, 5, 8, 9]), 1), [(2, 5), (8, 9)]);
     }
 
     #[test]
     fn the_reference_s_example() {
         let known = [(1_392_768_000, 1_402_423_200)];
         let found = [(1_398_729_600, 1_399_356_000)];
-        assert!((by_length(&known, &found).f1().unwrap() - 0.122).abs() < 5e-4);
+        let weighted = by_length(&known, &found);
+        assert!((weighted.f1().unwrap() - 0.122).abs() < 5e-4);
+        let span = (1_222_819_200, 1_442_016_000);
+        let right = left_alone(weighted, span) + weighted.true_positive;
+        assert!((right as f64 / length(&[span]) as f64 - 0.959).abs() < 5e-4);
         assert_eq!(by_overlap(&known, &found).f1(), Some(1.0));
     }
 

@@ -1,38 +1,41 @@
 //! `agent evaluate`: what the daemon would have said of many labelled files, measured.
 //!
-//! Every file goes through the same task code as in `agent replay`. What is judged is `peak` and the alerts, each at the time at
-//! which it was known; the arithmetic stands apart ([`nab`], [`intervals`], [`measures`]). A detector is what gives
-//! [`Detections`] for a [`Series`]: the product's own run is one, silence another.
+//! Every file goes through the same task code as in `agent replay`. What is judged is `peak`, `score` and the alerts, each at the time at
+//! which it was known; the arithmetic stands apart ([`nab`], [`vus`], [`intervals`], [`measures`]). A detector is what gives
+//! [`Detections`] for a [`Series`]: the product's own run is one, silence another. Labels are of a [`subject::Subject`], a series or
+//! a whole file.
 
 mod ablation;
 mod baselines;
+pub mod choice;
 mod corpus;
 pub mod intervals;
 pub mod measures;
 pub mod nab;
+pub mod spread;
 mod stream;
+pub mod subject;
 mod table;
+pub mod tally;
+pub mod vus;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use ingest::file::FileOptions;
-use ingest::labels::Labels;
-use pipeline::{Host, TaskSettings};
-use scorer::Backend;
 use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::model::{self, Serving, ServingOptions};
-use crate::replay::{Counts, read_labels};
+use crate::replay::read_labels;
 use crate::settings::AgentSettings;
-use ablation::Variant;
-use corpus::LabelledFile;
-use measures::{Judged, Measures};
+use choice::{Choice, Cut, Half};
+use corpus::Found;
+use measures::{Halves, Judged, Measures};
+use spread::Spread;
 pub use stream::{ClosedBucket, Detections, Series};
+use workers::{Measured, Workers};
 
 /// Label keys that are listed when they name nothing.
 const KEYS_SHOWN: usize = 5;
@@ -44,7 +47,9 @@ pub struct EvaluateOptions {
     pub data: PathBuf,
     /// Ground truth.
     pub labels: PathBuf,
-    /// Bundle, device and threads.
+    /// Bundles; when empty the one that `serving` or the configuration names.
+    pub models: Vec<PathBuf>,
+    /// Device and threads.
     pub serving: ServingOptions,
     /// Configuration file.
     pub config: Option<PathBuf>,
@@ -52,6 +57,12 @@ pub struct EvaluateOptions {
     pub overrides: Vec<(String, String)>,
     /// Only what comes after this share of each file's time span is judged; in [0, 1).
     pub train_fraction: f64,
+    /// Where each file's own cut stands, instead: see [`choice::read_cuts`].
+    pub test_start: Option<PathBuf>,
+    /// A list of the series that are looked at: see [`choice::read_series`].
+    pub series: Option<PathBuf>,
+    /// Only this half of the files.
+    pub half: Option<Half>,
     /// Nothing to hold the product against but silence.
     pub only_agent: bool,
     /// One JSON document instead of the table.
@@ -63,8 +74,8 @@ pub struct EvaluateOptions {
 pub struct Evaluation {
     /// Version of this layout.
     pub format: u32,
-    /// Bundle name and hash.
-    pub bundle: String,
+    /// Names and hashes of the bundles.
+    pub bundles: Vec<String>,
     /// The device that computed.
     pub device: String,
     /// The folder.
@@ -73,21 +84,45 @@ pub struct Evaluation {
     pub labels: PathBuf,
     /// See [`EvaluateOptions::train_fraction`].
     pub train_fraction: f64,
-    /// The product first.
+    /// See [`EvaluateOptions::test_start`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_start: Option<PathBuf>,
+    /// See [`EvaluateOptions::series`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series: Option<PathBuf>,
+    /// See [`EvaluateOptions::half`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub half: Option<Half>,
+    /// The product first, once a bundle.
     pub detectors: Vec<DetectorReport>,
+    /// The bundles held against each other, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spread: Option<SpreadReport>,
 }
 
 /// What was measured of one detector.
 #[derive(Clone, Debug, Serialize)]
 pub struct DetectorReport {
-    /// `agent` is the product, `constant` a detector that is never heard.
-    pub name: &'static str,
+    /// `agent` is the product, of several bundles each is one by its name and hash; `constant` is never heard.
+    pub name: String,
     /// All files.
     pub total: Measures,
     /// By first folder; `.` holds files that lie in the folder directly.
     pub families: BTreeMap<String, Measures>,
     /// By path below the folder.
     pub files: BTreeMap<String, Measures>,
+    /// NAB scores by profile, chosen on one half of the files and measured on the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub halves: Option<BTreeMap<&'static str, Halves>>,
+}
+
+/// How far the bundles lie apart, by figure.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SpreadReport {
+    /// All files.
+    pub total: BTreeMap<&'static str, Spread>,
+    /// By first folder.
+    pub families: BTreeMap<String, BTreeMap<&'static str, Spread>>,
 }
 
 /// Replays every labelled file and prints the measures.
@@ -101,48 +136,49 @@ pub fn run(options: &EvaluateOptions) -> Result<(), Failure> {
         zone: settings.zone(),
         labels: settings.labels(),
     };
-    let found = corpus::find(&options.data, &labels, &options.labels, &read)?;
-    if !found.unused_keys.is_empty() {
-        let shown = found.unused_keys.iter().take(KEYS_SHOWN).cloned();
-        eprintln!(
-            "note: {} of the labels' keys name nothing under {}: {}{}",
-            found.unused_keys.len(),
-            options.data.display(),
-            shown.collect::<Vec<_>>().join(", "),
-            if found.unused_keys.len() > KEYS_SHOWN {
-                ", …"
-            } else {
-                ""
-            }
-        );
+    let choice = Choice {
+        series: options.series.as_deref().map(choice::read_series).transpose()?,
+        cut: match &options.test_start {
+            Some(path) => choice::read_cuts(path)?,
+            None => Cut::Fraction(options.train_fraction),
+        },
+    };
+    let mut found = corpus::find(&options.data, &labels, &options.labels, &read)?;
+    note_unused(&found, options);
+    if let Some(half) = options.half {
+        found.files.retain(|file| file.odd == (half == Half::Odd));
     }
-    let serving = model::load(&settings.serving(&options.serving))?;
-    settings.check_model(&serving.model())?;
-    let (bundle, device) = (
-        serving.bundle.label(),
-        format!("{}, ONNX Runtime {}", serving.device, serving.runtime_version),
-    );
-    let streams = Streams {
+    let servings = servings(options, &settings)?;
+    let bundles: Vec<String> = servings.iter().map(|(_, s)| s.bundle.label()).collect();
+    let device = servings.first().map_or_else(String::new, |(_, serving)| {
+        format!("{}, ONNX Runtime {}", serving.device, serving.runtime_version)
+    });
+    let workers = Workers {
         files: &found.files,
         labels: &labels,
         settings: &settings,
-        train_fraction: options.train_fraction,
+        read: &read,
+        choice: &choice,
         only_agent: options.only_agent,
     };
-    let (series, said) = streams.replay(serving)?;
-    let silence = vec![Detections::default(); series.len()];
-    let mut detectors: Vec<DetectorReport> = said
+    let measured = workers.run(servings)?;
+    note_missing(&measured, &choice, options)?;
+    let detectors: Vec<DetectorReport> = measured
+        .detectors
         .iter()
-        .map(|(name, said)| report(name, &series, said))
+        .map(|(name, judged)| report(name, judged))
         .collect();
-    detectors.push(report("constant", &series, &silence));
     let evaluation = Evaluation {
         format: 1,
-        bundle,
+        spread: (bundles.len() > 1).then(|| spread_of(&detectors[..bundles.len()])),
+        bundles,
         device,
         data: options.data.clone(),
         labels: options.labels.clone(),
         train_fraction: options.train_fraction,
+        test_start: options.test_start.clone(),
+        series: options.series.clone(),
+        half: options.half,
         detectors,
     };
     crate::logging::say(&if options.json {
@@ -155,16 +191,81 @@ pub fn run(options: &EvaluateOptions) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Measures what a detector said of each of `series`, in total, by family and by file.
+fn note_unused(found: &Found, options: &EvaluateOptions) {
+    let unused = &found.unused_keys;
+    if unused.is_empty() {
+        return;
+    }
+    let shown: Vec<_> = unused.iter().take(KEYS_SHOWN).cloned().collect();
+    eprintln!(
+        "note: {} of the labels' keys name nothing under {}: {}{}",
+        unused.len(),
+        options.data.display(),
+        shown.join(", "),
+        if unused.len() > KEYS_SHOWN { ", …" } else { "" }
+    );
+}
+
+/// Says what was asked for and did not happen.
+fn note_missing(measured: &Measured, choice: &Choice, options: &EvaluateOptions) -> Result<(), Failure> {
+    if measured.failed > 0 {
+        eprintln!(
+            "warning: the nets failed on {} windows, which stay without a score",
+            measured.failed
+        );
+    }
+    let (Some(list), Some(path)) = (&choice.series, &options.series) else {
+        return Ok(());
+    };
+    if measured.series.is_empty() {
+        let message = format!("{}: no series of it is in a labelled file", path.display());
+        return Err(Failure::data(message));
+    }
+    let missing = list.len().saturating_sub(measured.series.len());
+    // A list may serve several folders, and a half leaves files out.
+    if missing > 0 && options.half.is_none() {
+        eprintln!(
+            "note: {missing} of the {} series that {} lists are in no labelled file",
+            list.len(),
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// The bundles, by the names of their rows.
+fn servings(options: &EvaluateOptions, settings: &AgentSettings) -> Result<Vec<(String, Serving)>, Failure> {
+    let models: Vec<Option<PathBuf>> = match options.models.as_slice() {
+        [] => vec![options.serving.model.clone()],
+        several => several.iter().cloned().map(Some).collect(),
+    };
+    let several = models.len() > 1;
+    let mut servings: Vec<(String, Serving)> = Vec::new();
+    for model in models {
+        let over = ServingOptions {
+            model,
+            ..options.serving.clone()
+        };
+        let serving = model::load(&settings.serving(&over))?;
+        settings.check_model(&serving.model())?;
+        let label = serving.bundle.label();
+        if servings.iter().any(|(name, _)| *name == label) {
+            return Err(Failure::usage(format_args!("bundle {label} is named twice")));
+        }
+        servings.push((if several { label } else { "agent".to_owned() }, serving));
+    }
+    Ok(servings)
+}
+
+/// Measures what a detector said, in total, by family and by file.
 #[must_use]
-pub fn report(name: &'static str, series: &[Series], said: &[Detections]) -> DetectorReport {
-    let judged: Vec<Judged<'_>> = series.iter().zip(said).collect();
-    let thresholds = measures::thresholds(&judged);
-    let by = |group: fn(&Series) -> &String| {
-        let mut groups: BTreeMap<String, Vec<Judged<'_>>> = BTreeMap::new();
-        for &(series, said) in &judged {
-            let members = groups.entry(group(series).clone()).or_default();
-            members.push((series, said));
+pub fn report(name: &str, judged: &[Judged]) -> DetectorReport {
+    let all: Vec<&Judged> = judged.iter().collect();
+    let thresholds = measures::thresholds(&all);
+    let by = |group: fn(&Judged) -> &String| {
+        let mut groups: BTreeMap<String, Vec<&Judged>> = BTreeMap::new();
+        for one in judged {
+            groups.entry(group(one).clone()).or_default().push(one);
         }
         groups
             .into_iter()
@@ -172,135 +273,23 @@ pub fn report(name: &'static str, series: &[Series], said: &[Detections]) -> Det
             .collect()
     };
     DetectorReport {
-        name,
-        total: measures::measure(&judged, thresholds),
-        families: by(|s| &s.family),
-        files: by(|s| &s.file),
+        name: name.to_owned(),
+        total: measures::measure(&all, thresholds),
+        families: by(|one| &one.family),
+        files: by(|one| &one.file),
+        halves: measures::halves(&all),
     }
 }
 
-/// The files and how they are replayed.
-struct Streams<'a> {
-    files: &'a [LabelledFile],
-    labels: &'a Labels,
-    settings: &'a AgentSettings,
-    train_fraction: f64,
-    only_agent: bool,
-}
-
-/// What each detector said of each series, the product first.
-type Said = Vec<(&'static str, Vec<Detections>)>;
-type Outcome = Result<(Counts, Vec<Series>, Said), Failure>;
-
-impl Streams<'_> {
-    /// Replays all files, each worker with a backend of its own; the result does not depend on how many there are.
-    fn replay(&self, serving: Serving) -> Result<(Vec<Series>, Said), Failure> {
-        let task = self.settings.task("", serving.model());
-        let bar = progress_bar(self.files.len());
-        let next = AtomicUsize::new(0);
-        let outcomes: Mutex<BTreeMap<usize, Outcome>> = Mutex::default();
-        let mut workers = Vec::new();
-        for backend in serving.backends {
-            let variants = if self.only_agent {
-                Vec::new()
-            } else {
-                ablation::all(&serving.bundle)?
-            };
-            workers.push(self.nets(&task, backend, variants));
-        }
-        std::thread::scope(|scope| {
-            for nets in workers {
-                let (next, outcomes, bar) = (&next, &outcomes, &bar);
-                scope.spawn(move || {
-                    let mut nets = nets;
-                    while let Some((at, file)) = {
-                        let at = next.fetch_add(1, Ordering::Relaxed);
-                        self.files.get(at).map(|file| (at, file))
-                    } {
-                        let outcome = self.one(file, &mut nets);
-                        if outcome.is_err() {
-                            // Files that nobody has begun are left alone; those before this one are all begun.
-                            next.fetch_max(self.files.len(), Ordering::Relaxed);
-                        }
-                        bar.inc(1);
-                        let mut all = outcomes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                        all.insert(at, outcome);
-                    }
-                });
-            }
-        });
-        bar.finish_and_clear();
-        let outcomes = outcomes
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (mut series, mut said, mut failed): (_, Said, _) = (vec![], vec![], 0);
-        for outcome in outcomes.into_values() {
-            let (counts, judged, detectors) = outcome?;
-            failed += counts.failed;
-            series.extend(judged);
-            for (at, (name, detections)) in detectors.into_iter().enumerate() {
-                match said.get_mut(at) {
-                    Some((_, all)) => all.extend(detections),
-                    None => said.push((name, detections)),
-                }
-            }
-        }
-        if failed > 0 {
-            eprintln!("warning: the nets failed on {failed} windows, which stay without a score");
-        }
-        Ok((series, said))
+fn spread_of(bundles: &[DetectorReport]) -> SpreadReport {
+    let totals: Vec<&Measures> = bundles.iter().map(|bundle| &bundle.total).collect();
+    let families = bundles.iter().flat_map(|bundle| bundle.families.keys());
+    let of = |family: &String| {
+        let members: Vec<&Measures> = bundles.iter().filter_map(|b| b.families.get(family)).collect();
+        (family.clone(), spread::spread(&members))
+    };
+    SpreadReport {
+        total: spread::spread(&totals),
+        families: families.map(of).collect(),
     }
-
-    /// The product and its variants, for one worker.
-    fn nets(
-        &self,
-        task: &TaskSettings,
-        backend: Box<dyn Backend>,
-        variants: Vec<Variant>,
-    ) -> Vec<(&'static str, Host, TaskSettings)> {
-        let product = ("agent", Host::new(vec![backend]), task.clone());
-        let variants = variants.into_iter().map(|variant| {
-            let mut task = self.settings.task("", variant.model);
-            (variant.adapt)(&mut task);
-            (variant.name, Host::new(vec![variant.backend]), task)
-        });
-        std::iter::once(product).chain(variants).collect()
-    }
-
-    /// One file through everything.
-    fn one(&self, file: &LabelledFile, nets: &mut [(&'static str, Host, TaskSettings)]) -> Outcome {
-        let mut total = Counts::default();
-        let (mut series, mut said): (Vec<Series>, Said) = (vec![], vec![]);
-        for (name, host, task) in nets {
-            let nets = (host, &*task);
-            let (counts, judged) =
-                stream::replay(file, self.labels, self.settings, nets, self.train_fraction)?;
-            total.failed += counts.failed;
-            let (seen, detections) = judged.into_iter().unzip();
-            said.push((name, detections));
-            series = seen;
-        }
-        if self.only_agent {
-            return Ok((total, series, said));
-        }
-        for (at, one) in series.iter().enumerate() {
-            for (name, detections) in baselines::all(one) {
-                if at == 0 {
-                    said.push((name, vec![]));
-                }
-                if let Some((_, all)) = said.iter_mut().find(|(other, _)| *other == name) {
-                    all.push(detections);
-                }
-            }
-        }
-        Ok((total, series, said))
-    }
-}
-
-fn progress_bar(files: usize) -> ProgressBar {
-    let bar = ProgressBar::new(files as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} files {elapsed} left {eta}") {
-        bar.set_style(style);
-    }
-    bar
 }

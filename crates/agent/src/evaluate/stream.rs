@@ -1,21 +1,21 @@
-//! One labelled file through the task code of the daemon, and what came out, put on the clock of what was known when.
+//! One labelled file: its series, and what the task code of the daemon says of them, put on the clock of what was known when.
 
 use std::collections::BTreeMap;
 
 use indicatif::ProgressBar;
-use ingest::file::FileOptions;
+use ingest::file::{FileOptions, ReadItem};
 use ingest::labels::Labels;
 use pipeline::{Host, Output, TaskSettings};
 use types::{Alert, AlertState, RejectReason, Sample, ScoreRow, SeriesKey, Timestamp};
 use windowing::SeriesWindow;
 
+use super::choice::Choice;
 use super::corpus::LabelledFile;
 use super::intervals;
 use crate::failure::Failure;
 use crate::replay::{Counts, Replay, Sink};
-use crate::settings::AgentSettings;
 
-/// One series of a labelled file: what is to be found in it.
+/// One series of a labelled file: what a detector may know, and what is to be found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
     /// The file's path below the folder.
@@ -28,12 +28,12 @@ pub struct Series {
     pub samples: Vec<(Timestamp, f64)>,
     /// Its closed buckets, ascending: what a detector that works on the product's grid may know.
     pub buckets: Vec<ClosedBucket>,
-    /// Times of its samples, ascending.
-    pub rows: Vec<Timestamp>,
     /// Length of a bucket (milliseconds); `None` when it never became known.
     pub interval: Option<i64>,
-    /// Known anomalies, both ends included, ascending and apart.
+    /// Known anomalies, both ends included.
     pub windows: Vec<(Timestamp, Timestamp)>,
+    /// The labels are of the whole file, with all its series.
+    pub whole: bool,
     /// Nothing before this is judged.
     pub from: Timestamp,
 }
@@ -63,109 +63,145 @@ pub struct Detections {
     pub alerts: Vec<(Timestamp, Option<Timestamp>)>,
 }
 
-/// Replays a file and gives its labelled series, by their names.
+/// Reads the labelled series of a file, those of them that are chosen, by their names. `task` says how they are windowed.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(super) fn read(
+    file: &LabelledFile,
+    labels: &Labels,
+    options: &FileOptions,
+    task: &TaskSettings,
+    choice: &Choice,
+) -> Result<Vec<Series>, Failure> {
+    let path = &file.path;
+    let reader = ingest::file::open(path, options).map_err(|e| Failure::open(path, &e))?;
+    let whole = labels.covers(path);
+    let mut taken: BTreeMap<SeriesKey, Taken> = BTreeMap::new();
+    let mut span: Option<(Timestamp, Timestamp)> = None;
+    for item in reader {
+        let item = item.map_err(|e| Failure::data(format!("{}: {e}", path.display())))?;
+        let ReadItem::Sample(Sample {
+            series, time, value, ..
+        }) = item
+        else {
+            continue;
+        };
+        let (first, last) = span.unwrap_or((time, time));
+        span = Some((first.min(time), last.max(time)));
+        if let Some(one) = taken.get_mut(&series) {
+            one.take(task, &series, time, value);
+        } else if choice.takes(&series) && (whole || !labels.keys_of_series(&series).is_empty()) {
+            let one = taken.entry(series.clone()).or_default();
+            one.take(task, &series, time, value);
+        }
+    }
+    let (first, last) = span.unwrap_or_default();
+    let from = choice.from(path, first, last);
+    let series = taken.into_iter().map(|(key, taken)| Series {
+        file: file.name.clone(),
+        family: file.family.clone(),
+        series: key.to_string(),
+        samples: taken.samples,
+        interval: taken
+            .buckets
+            .windows(2)
+            .map(|pair| pair[1].start - pair[0].start)
+            .min(),
+        buckets: taken.buckets,
+        windows: labels.windows(path, &key),
+        whole,
+        from,
+    });
+    Ok(series.collect())
+}
+
+/// A series as it is read.
+#[derive(Default)]
+struct Taken {
+    samples: Vec<(Timestamp, f64)>,
+    window: SeriesWindow,
+    buckets: Vec<ClosedBucket>,
+}
+
+impl Taken {
+    fn take(&mut self, task: &TaskSettings, series: &SeriesKey, time: Timestamp, value: f64) {
+        self.samples.push((time, value));
+        let spec = &task.settings(task.rule_of(series)).window;
+        let mut ignored = Vec::new();
+        // What is refused here is refused by the task, too.
+        let _ = self.window.observe(spec, time, value, &mut ignored);
+        while let Some(closed) = self.window.next_closed(spec, &mut ignored) {
+            self.buckets.push(ClosedBucket {
+                start: closed.bucket.start,
+                value: (!closed.bucket.filled).then_some(closed.bucket.value),
+                closed_at: closed.available_at,
+            });
+        }
+    }
+}
+
+/// Replays a file and gives what was said of each of `series`.
 ///
 /// # Errors
 /// When it cannot be used.
 pub(super) fn replay(
     file: &LabelledFile,
-    labels: &Labels,
-    settings: &AgentSettings,
+    options: &FileOptions,
     (host, task): (&mut Host, &TaskSettings),
-    train_fraction: f64,
-) -> Result<(Counts, Vec<(Series, Detections)>), Failure> {
+    series: &[Series],
+) -> Result<(Counts, Vec<Detections>), Failure> {
     let mut heard = Heard {
-        task,
-        by_series: BTreeMap::new(),
+        by_series: series
+            .iter()
+            .map(|s| (s.series.clone(), Said::default()))
+            .collect(),
     };
     let mut replay = Replay::new(&file.path, false, host, &mut heard);
-    let read = FileOptions {
-        zone: settings.zone(),
-        labels: settings.labels(),
-    };
-    replay.plain(task, &read, &ProgressBar::hidden())?;
+    replay.plain(task, options, &ProgressBar::hidden())?;
     let counts = replay.counts();
-    let from = heard.cut(train_fraction);
-    let whole = labels.covers(&file.path);
-    let judged = heard
-        .by_series
-        .into_iter()
-        .filter(|(key, _)| whole || !labels.keys_of_series(key).is_empty())
-        .map(|(key, said)| {
-            let mut rows: Vec<Timestamp> = said.samples.iter().map(|(t, _)| *t).collect();
-            rows.sort_unstable();
-            let series = Series {
-                file: file.name.clone(),
-                family: file.family.clone(),
-                series: key.to_string(),
-                samples: said.samples,
-                buckets: said.buckets,
-                rows,
-                interval: said.interval,
-                windows: windows(&labels.windows(&file.path, &key)),
-                from,
-            };
-            let mut detections = Detections {
-                scores: said.scores,
-                levels: said.levels,
-                alerts: said.alerts.into_values().collect(),
-            };
-            detections.scores.sort_by_key(|(at, _)| *at);
-            detections.levels.sort_by_key(|(at, _)| *at);
-            detections.alerts.sort_unstable();
-            (series, detections)
-        });
-    Ok((counts, judged.collect()))
+    let said = series.iter().map(|one| {
+        let said = heard.by_series.remove(&one.series).unwrap_or_default();
+        let mut detections = Detections {
+            scores: said.scores,
+            levels: said.levels,
+            alerts: said.alerts.into_values().collect(),
+        };
+        detections.scores.sort_by_key(|(at, _)| *at);
+        detections.levels.sort_by_key(|(at, _)| *at);
+        detections.alerts.sort_unstable();
+        detections
+    });
+    Ok((counts, said.collect()))
 }
 
 /// Labelled windows that overlap are one anomaly.
-fn windows(labelled: &[(Timestamp, Timestamp)]) -> Vec<(Timestamp, Timestamp)> {
-    let labelled: Vec<_> = labelled.iter().map(|(a, b)| (a.millis(), b.millis())).collect();
-    let apart = intervals::merged(&labelled).into_iter();
+pub(super) fn apart(windows: &[(Timestamp, Timestamp)]) -> Vec<(Timestamp, Timestamp)> {
+    let windows: Vec<_> = windows.iter().map(|(a, b)| (a.millis(), b.millis())).collect();
+    let apart = intervals::merged(&windows).into_iter();
     apart
         .map(|(a, b)| (Timestamp::from_millis(a), Timestamp::from_millis(b)))
         .collect()
 }
 
-/// What a replay said.
-struct Heard<'a> {
-    task: &'a TaskSettings,
-    by_series: BTreeMap<SeriesKey, Said>,
+/// What a replay said of the series that are judged.
+struct Heard {
+    by_series: BTreeMap<String, Said>,
 }
 
 #[derive(Default)]
 struct Said {
-    samples: Vec<(Timestamp, f64)>,
-    window: SeriesWindow,
-    buckets: Vec<ClosedBucket>,
-    last_bucket: Option<Timestamp>,
-    interval: Option<i64>,
     scores: Vec<(Timestamp, f64)>,
     levels: Vec<(Timestamp, f64)>,
     /// By id.
     alerts: BTreeMap<String, (Timestamp, Option<Timestamp>)>,
 }
 
-impl Heard<'_> {
-    /// The moment at which `fraction` of the file's time span has passed.
-    fn cut(&self, fraction: f64) -> Timestamp {
-        let times = || {
-            self.by_series
-                .values()
-                .flat_map(|said| said.samples.iter().map(|(t, _)| *t))
+impl Heard {
+    fn row(&mut self, row: &ScoreRow) {
+        let Some(said) = self.by_series.get_mut(row.series.as_str()) else {
+            return;
         };
-        match (times().min(), times().max()) {
-            (Some(first), Some(last)) => first + ((last - first) as f64 * fraction).round() as i64,
-            _ => Timestamp::from_millis(0),
-        }
-    }
-
-    fn row(&mut self, row: ScoreRow) {
-        let said = self.by_series.entry(row.series).or_default();
-        if let Some(last) = said.last_bucket.replace(row.timestamp) {
-            let step = row.timestamp - last;
-            said.interval = Some(said.interval.map_or(step, |known| known.min(step)));
-        }
         let Some(at) = row.available_at else { return };
         said.levels.extend(row.score.map(|score| (at, score)));
         let peak = row.peak.filter(|peak| *peak > 0.0);
@@ -173,14 +209,16 @@ impl Heard<'_> {
     }
 
     fn alert(&mut self, alert: Alert) {
-        let alerts = &mut self.by_series.entry(alert.series).or_default().alerts;
+        let Some(said) = self.by_series.get_mut(alert.series.as_str()) else {
+            return;
+        };
         match alert.state {
             AlertState::Firing => {
-                alerts.insert(alert.id, (alert.available_at, None));
+                said.alerts.insert(alert.id, (alert.available_at, None));
             }
             AlertState::Escalated => {}
             AlertState::Resolved => {
-                if let Some((_, resolved)) = alerts.get_mut(&alert.id) {
+                if let Some((_, resolved)) = said.alerts.get_mut(&alert.id) {
                     *resolved = Some(alert.available_at);
                 }
             }
@@ -188,27 +226,14 @@ impl Heard<'_> {
     }
 }
 
-impl Sink for Heard<'_> {
-    fn sample(&mut self, sample: &Sample) {
-        let said = self.by_series.entry(sample.series.clone()).or_default();
-        said.samples.push((sample.time, sample.value));
-        let spec = &self.task.settings(self.task.rule_of(&sample.series)).window;
-        // What is refused here is refused by the task, too, which says so.
-        let _ = said
-            .window
-            .observe(spec, sample.time, sample.value, &mut Vec::new());
-        while let Some(closed) = said.window.next_closed(spec, &mut Vec::new()) {
-            said.buckets.push(ClosedBucket {
-                start: closed.bucket.start,
-                value: (!closed.bucket.filled).then_some(closed.bucket.value),
-                closed_at: closed.available_at,
-            });
-        }
+impl Sink for Heard {
+    fn admits(&self, sample: &Sample) -> bool {
+        self.by_series.contains_key(sample.series.as_str())
     }
 
     fn take(&mut self, output: Output) -> Result<(), Failure> {
         match output {
-            Output::Row(row) => self.row(row),
+            Output::Row(row) => self.row(&row),
             // A limit that is crossed is no anomaly found.
             Output::Alert(alert) if alert.limit.is_none() => self.alert(alert),
             Output::Alert(_)

@@ -1,10 +1,11 @@
-//! The measures for a person: three tables of at most 100 columns.
+//! The measures for a person: tables of at most 100 columns.
 
 use std::fmt::Write as _;
 
-use super::measures::{EventScore, Measures};
+use super::choice::Half;
+use super::measures::{EventScore, Halves, Measures};
 use super::nab::PROFILES;
-use super::{DetectorReport, Evaluation};
+use super::{DetectorReport, Evaluation, SpreadReport};
 
 /// Width of the first column, in which longer names are cut.
 const NAME: usize = 22;
@@ -21,34 +22,53 @@ pub(super) fn render(evaluation: &Evaluation) -> String {
         out,
         "{}\n{} on {}\n{} files, {} series, {} labelled windows, {:.1} series-days judged{}\n",
         evaluation.data.display(),
-        evaluation.bundle,
+        evaluation.bundles.join(", "),
         evaluation.device,
         total.files,
         total.series,
         total.windows,
         total.days,
-        if evaluation.train_fraction > 0.0 {
-            format!(", after the first {} of each file", evaluation.train_fraction)
-        } else {
-            String::new()
-        }
+        judged_part(evaluation),
     );
     let rows = rows(evaluation);
     nab(&mut out, product, &rows);
     alerts(&mut out, &rows);
     events(&mut out, &rows);
+    halves(&mut out, &evaluation.detectors);
+    if let Some(spread) = &evaluation.spread {
+        bundles(&mut out, spread, evaluation.bundles.len());
+    }
     out
 }
 
-/// Families of the product, its total, and the totals of what it is held against.
+fn judged_part(evaluation: &Evaluation) -> String {
+    let mut parts = String::new();
+    if evaluation.test_start.is_some() {
+        parts += ", after each file's own cut";
+    } else if evaluation.train_fraction > 0.0 {
+        let _ = write!(
+            parts,
+            ", after the first {} of each file",
+            evaluation.train_fraction
+        );
+    }
+    match evaluation.half {
+        Some(Half::Odd) => parts += ", first, third, … file",
+        Some(Half::Even) => parts += ", second, fourth, … file",
+        None => {}
+    }
+    parts
+}
+
+/// Families of the product, where it has one bundle, and the totals of every detector.
 fn rows(evaluation: &Evaluation) -> Vec<(String, &Measures)> {
     let mut rows = Vec::new();
     for (at, detector) in evaluation.detectors.iter().enumerate() {
         // A single family is the total.
-        if at == 0 && detector.families.len() > 1 {
-            rows.extend(detector.families.iter().map(|(name, m)| (name.clone(), m)));
+        if at == 0 && evaluation.bundles.len() == 1 && detector.families.len() > 1 {
+            rows.extend(detector.families.iter().map(|(name, m)| (format!("  {name}"), m)));
         }
-        rows.push((format!("{}, total", detector.name), &detector.total));
+        rows.push((detector.name.clone(), &detector.total));
     }
     rows
 }
@@ -56,8 +76,8 @@ fn rows(evaluation: &Evaluation) -> Vec<(String, &Measures)> {
 fn nab(out: &mut String, product: &DetectorReport, rows: &[(String, &Measures)]) {
     let _ = writeln!(
         out,
-        "{:NAME$} {:>7}  {:>15} {:>15} {:>15}",
-        "NAB score", "", "standard", "low FP", "low FN"
+        "{:NAME$} {:>7}  {:>15} {:>15} {:>15} {:>8}",
+        "NAB score", "", "standard", "low FP", "low FN", "VUS-PR"
     );
     let columns = format!("{:>7} {:>7}", "best", "at 1");
     let _ = writeln!(
@@ -76,7 +96,7 @@ fn nab(out: &mut String, product: &DetectorReport, rows: &[(String, &Measures)])
                 number(score.and_then(|s| s.at_boundary), 2)
             );
         }
-        out.push('\n');
+        let _ = writeln!(out, " {:>8}", number(measures.vus_pr, 3));
     }
     let _ = write!(out, "{:NAME$} {:>7} ", "best threshold", "");
     for profile in PROFILES {
@@ -127,6 +147,75 @@ fn events(out: &mut String, rows: &[(String, &Measures)]) {
     }
 }
 
+/// Scores at thresholds that were chosen on the other half of the files.
+fn halves(out: &mut String, detectors: &[DetectorReport]) {
+    let with: Vec<_> = detectors
+        .iter()
+        .filter_map(|d| Some((&d.name, d.halves.as_ref()?)))
+        .collect();
+    if with.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "\n{:NAME$} {:>24} {:>24} {:>24}",
+        "NAB score of the half", "standard", "low FP", "low FN"
+    );
+    let columns = format!("{:>8} {:>7} {:>7}", "even", "odd", "mean");
+    let _ = writeln!(
+        out,
+        "{:NAME$} {columns} {columns} {columns}",
+        "that chose nothing"
+    );
+    for (name, profiles) in with {
+        let _ = write!(out, "{}", cut(name));
+        for profile in PROFILES {
+            let halves = profiles.get(profile.name);
+            let _ = write!(
+                out,
+                " {:>8} {:>7} {:>7}",
+                number(halves.and_then(|h| h.odd.other), 2),
+                number(halves.and_then(|h| h.even.other), 2),
+                number(halves.and_then(Halves::other_mean), 2)
+            );
+        }
+        out.push('\n');
+    }
+}
+
+/// Mean and standard deviation over the bundles.
+fn bundles(out: &mut String, spread: &SpreadReport, bundles: usize) {
+    const COLUMNS: [(&str, &str, usize); 6] = [
+        ("nab.standard.best", "NAB best", 2),
+        ("nab.standard.at_boundary", "NAB at 1", 2),
+        ("nab.reward_low_FP_rate.best", "low FP", 2),
+        ("vus_pr", "VUS-PR", 3),
+        ("overlap.f1", "overlap F1", 3),
+        ("weighted.f1", "length F1", 3),
+    ];
+    let _ = write!(out, "\n{:NAME$}", format!("{bundles} bundles, mean ± sd"));
+    for (_, title, _) in COLUMNS {
+        let _ = write!(out, " {title:>12}");
+    }
+    out.push('\n');
+    let families = spread
+        .families
+        .iter()
+        .map(|(name, figures)| (format!("  {name}"), figures));
+    let families = families.filter(|_| spread.families.len() > 1);
+    for (name, figures) in families.chain([("total".to_owned(), &spread.total)]) {
+        let _ = write!(out, "{}", cut(&name));
+        for (figure, _, decimals) in COLUMNS {
+            let text = figures.get(figure).map_or_else(absent, |spread| {
+                let sd = spread.sd.unwrap_or_default();
+                format!("{:.decimals$} ±{sd:.decimals$}", spread.mean)
+            });
+            let _ = write!(out, " {text:>12}");
+        }
+        out.push('\n');
+    }
+}
+
 fn score(score: &EventScore) -> String {
     let interval = score
         .f1_interval
@@ -174,46 +263,90 @@ fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::{Detections, Series, report};
+    use crate::evaluate::measures::judge;
+    use crate::evaluate::subject::{Subject, Verdict};
+    use crate::evaluate::{self, Detections};
     use types::Timestamp;
 
-    #[test]
-    fn it_reads_in_a_hundred_columns() {
-        let minute = |n: i64| Timestamp::from_millis(n * 60_000);
-        let series: Vec<Series> = (0..3)
-            .map(|i| Series {
-                file: format!("{i}.csv"),
-                family: ["b", "a-family-with-a-very-long-name"][i % 2].to_owned(),
-                rows: (0..20_000).map(minute).collect(),
-                interval: Some(60_000),
-                windows: vec![(minute(9000), minute(12_000))],
-                ..Series::default()
-            })
-            .collect();
+    fn minute(n: i64) -> Timestamp {
+        Timestamp::from_millis(n * 60_000)
+    }
+
+    fn reports(names: &[&str]) -> Vec<DetectorReport> {
+        let subject = |i: usize| Subject {
+            file: format!("{i}.csv"),
+            family: ["b", "a-family-with-a-very-long-name"][i % 2].to_owned(),
+            odd: i % 2 == 0,
+            series: 1,
+            rows: (0..20_000).map(minute).collect(),
+            interval: Some(60_000),
+            windows: vec![(minute(9000), minute(12_000))],
+            ..Subject::default()
+        };
         let said = Detections {
             scores: vec![(minute(9900), 12_345.678), (minute(13_000), 1.0)],
+            levels: vec![(minute(9900), 12_345.678)],
             alerts: vec![(minute(9900), Some(minute(10_000))), (minute(13_000), None)],
-            ..Detections::default()
         };
-        let evaluation = Evaluation {
+        let judged = |name: &str, i: usize| {
+            let silent = Detections::default();
+            let said = if name == "constant" { &silent } else { &said };
+            let subject = subject(i);
+            judge(&subject, &Verdict::new(&subject, std::slice::from_ref(said)))
+        };
+        let report = |name: &&str| {
+            let judged: Vec<_> = (0..3).map(|i| judged(name, i)).collect();
+            evaluate::report(name, &judged)
+        };
+        names.iter().map(report).collect()
+    }
+
+    fn evaluation(bundles: &[&str], detectors: Vec<DetectorReport>) -> Evaluation {
+        Evaluation {
             format: 1,
-            bundle: "general@0123456789ab".to_owned(),
+            bundles: bundles.iter().map(|b| (*b).to_owned()).collect(),
             device: "cpu, ONNX Runtime 1.24.0".to_owned(),
             data: "data".into(),
             labels: "labels.json".into(),
             train_fraction: 0.3,
-            detectors: vec![
-                report("agent", &series, &vec![said; 3]),
-                report("constant", &series, &vec![Detections::default(); 3]),
-            ],
-        };
-        let text = render(&evaluation);
+            test_start: None,
+            series: None,
+            half: None,
+            spread: (bundles.len() > 1).then(|| evaluate::spread_of(&detectors[..bundles.len()])),
+            detectors,
+        }
+    }
+
+    #[test]
+    fn it_reads_in_a_hundred_columns() {
+        let text = render(&evaluation(
+            &["general@0123456789ab"],
+            reports(&["agent", "constant"]),
+        ));
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
         let line = |start: &str| text.lines().filter(|l| l.starts_with(start)).collect::<Vec<_>>();
         assert!(line("agent")[0].contains("97.71   93.96"), "{text}");
         assert!(line("agent")[1].contains("15h 0m"), "{text}");
+        assert!(line("agent")[3].contains("97.71   97.71   97.71"), "{text}");
         assert!(line("constant")[0].contains("0.00"), "{text}");
-        assert_eq!(line("a-family-with-a-very-l").len(), 3, "{text}");
+        assert_eq!(line("  a-family-with-a-very").len(), 3, "{text}");
+    }
+
+    #[test]
+    fn several_bundles_have_a_row_each_and_their_spread() {
+        let names = ["one@0123456789ab", "two@0123456789ab"];
+        let text = render(&evaluation(
+            &names,
+            reports(&["one@0123456789ab", "two@0123456789ab", "constant"]),
+        ));
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        let starting = |start: &str| text.lines().filter(|l| l.starts_with(start)).count();
+        assert_eq!(
+            (starting("two@"), starting("  b"), starting("2 bundles")),
+            (4, 1, 1),
+            "{text}"
+        );
+        assert!(text.contains("97.71 ±0.00"), "{text}");
     }
 
     #[test]
