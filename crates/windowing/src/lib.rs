@@ -80,12 +80,14 @@
 //! # Ok::<(), windowing::SpecError>(())
 //! ```
 
+mod coarse;
 mod interval;
 mod ring;
 mod series;
 mod spec;
 mod value;
 
+pub use coarse::CoarseWindow;
 pub use interval::{INFERENCE_TIMES, infer_interval};
 pub use ring::Window;
 pub use series::{Closed, SeriesWindow};
