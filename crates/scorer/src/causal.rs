@@ -151,8 +151,8 @@ pub struct SeriesScorer {
     envelope: Tail,
     range: SeenRange,
     day: DayEnvelope,
-    /// Errors of the event under way, kept out of its own reference.
-    held: Vec<Errors>,
+    /// Errors of the event under way, kept out of its own reference, in the order of [`Errors::kept`].
+    held: Vec<[Option<f32>; 4]>,
     /// Combined decades after the rarity rule of the last `refractory` scored buckets.
     recent: VecDeque<f32>,
     peaks: Peaks,
@@ -170,12 +170,20 @@ struct Waiting {
     filled_share: f64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug)]
 struct Errors {
     reconstruction: Option<f64>,
     prediction: Option<f64>,
     critic: Option<f64>,
     envelope: Option<f64>,
+}
+
+impl Errors {
+    /// As precise as any [`Tail`] keeps them.
+    fn kept(&self) -> [Option<f32>; 4] {
+        [self.reconstruction, self.prediction, self.critic, self.envelope]
+            .map(|error| error.map(|e| e as f32))
+    }
 }
 
 impl SeriesScorer {
@@ -395,17 +403,18 @@ impl SeriesScorer {
         while self.recent.len() > spec.refractory {
             self.recent.pop_front();
         }
-        self.held.push(errors);
+        self.held.push(errors.kept());
         if combined < spec.warn_decades || self.held.len() > spec.hold {
             for errors in std::mem::take(&mut self.held) {
-                for (tail, error) in [
-                    (&mut self.reconstruction, errors.reconstruction),
-                    (&mut self.prediction, errors.prediction),
-                    (&mut self.critic, errors.critic),
-                    (&mut self.envelope, errors.envelope),
-                ] {
+                let tails = [
+                    &mut self.reconstruction,
+                    &mut self.prediction,
+                    &mut self.critic,
+                    &mut self.envelope,
+                ];
+                for (tail, error) in tails.into_iter().zip(errors) {
                     if let Some(error) = error {
-                        tail.push(&spec.tail, error);
+                        tail.push(&spec.tail, f64::from(error));
                     }
                 }
             }
@@ -485,5 +494,7 @@ impl Peaks {
     }
 }
 
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod tests;

@@ -41,8 +41,9 @@ impl SeenRange {
 /// Smallest and largest value of each time of day over the last days.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DayEnvelope {
-    /// Consecutive slots, newest last; `None` where nothing was seen.
-    slots: VecDeque<Option<(f32, f32)>>,
+    /// Consecutive slots, newest last, each of [`width`] numbers: the smallest and largest value, or the one there can be.
+    /// Infinite where nothing was seen.
+    slots: VecDeque<f32>,
     /// Number of the newest slot on the epoch grid.
     newest: i64,
     interval: DurationMs,
@@ -59,14 +60,15 @@ impl DayEnvelope {
     #[must_use]
     pub fn excess(&self, time: Timestamp, interval: DurationMs, value: f64) -> Option<f64> {
         let per_day = slots_per_day(interval)?;
-        if self.interval != interval || (self.slots.len() as i64) < per_day {
+        let width = width(interval, per_day);
+        if self.interval != interval || ((self.slots.len() / width) as i64) < per_day {
             return None;
         }
         let now = slot_of(time, per_day);
         let mut bounds: Option<(f32, f32)> = None;
         for day in 1..=Self::DAYS {
             for slot in now - day * per_day - Self::SLACK..=now - day * per_day + Self::SLACK {
-                if let Some((low, high)) = self.get(slot) {
+                if let Some((low, high)) = self.get(slot, width) {
                     let (min, max) = bounds.unwrap_or((low, high));
                     bounds = Some((min.min(low), max.max(high)));
                 }
@@ -82,33 +84,39 @@ impl DayEnvelope {
             return;
         };
         let now = slot_of(time, per_day);
-        let keep = Self::DAYS * per_day + Self::SLACK + 1;
+        let (keep, width) = (Self::DAYS * per_day + Self::SLACK + 1, width(interval, per_day));
+        let unseen = std::iter::repeat_n(f32::INFINITY, width);
         if self.interval != interval || self.slots.is_empty() || now - self.newest > keep {
             self.slots.clear();
-            self.slots.push_back(None);
+            self.slots.extend(unseen.clone());
             (self.interval, self.newest) = (interval, now);
         }
         while self.newest < now {
-            self.slots.push_back(None);
+            self.slots.extend(unseen.clone());
             self.newest += 1;
+            let past = self.slots.len().saturating_sub(keep as usize * width);
+            self.slots.drain(..past);
         }
-        while self.slots.len() as i64 > keep {
-            self.slots.pop_front();
-        }
-        let value = value as f32;
-        if let Some(last) = self.slots.back_mut() {
-            let (min, max) = last.unwrap_or((value, value));
-            *last = Some((min.min(value), max.max(value)));
-        }
+        let (value, last) = (value as f32, self.slots.len() - width);
+        let (min, max) = self.get(self.newest, width).unwrap_or((value, value));
+        self.slots[last] = min.min(value);
+        self.slots[last + width - 1] = max.max(value);
     }
 
-    fn get(&self, slot: i64) -> Option<(f32, f32)> {
+    /// Memory beside the value itself.
+    #[cfg(test)]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<f32>()
+    }
+
+    fn get(&self, slot: i64, width: usize) -> Option<(f32, f32)> {
         let back = self
             .newest
             .checked_sub(slot)
             .and_then(|b| usize::try_from(b).ok())?;
-        let at = self.slots.len().checked_sub(back + 1)?;
-        self.slots[at]
+        let at = self.slots.len().checked_sub((back + 1) * width)?;
+        let (min, max) = (self.slots[at], self.slots[at + width - 1]);
+        min.is_finite().then_some((min, max))
     }
 }
 
@@ -116,6 +124,11 @@ impl DayEnvelope {
 fn slots_per_day(interval: DurationMs) -> Option<i64> {
     let slots = (DAY_MS / interval.max(1)).min(SLOTS_PER_DAY_MAX);
     (slots > 2 * DayEnvelope::SLACK).then_some(slots)
+}
+
+/// Numbers that a slot needs: one where no two buckets share it.
+fn width(interval: DurationMs, per_day: i64) -> usize {
+    if DAY_MS / per_day <= interval { 1 } else { 2 }
 }
 
 fn slot_of(time: Timestamp, per_day: i64) -> i64 {
@@ -156,6 +169,57 @@ mod tests {
         assert_eq!(envelope.excess(night, interval, 50.0), Some(40.0));
         assert_eq!(envelope.excess(night, interval, 5.0), Some(5.0));
         assert!(envelope.slots.len() <= 7 * 288 + 7);
+    }
+
+    #[test]
+    fn the_envelope_is_that_of_every_value_of_the_week() {
+        // Intervals that share slots, have one each, and do not divide the day; now and then nothing for hours or days.
+        for interval in [60_000, 300_000, 420_000, 1_000_000, 3_600_000_i64] {
+            let per_day = slots_per_day(interval).unwrap();
+            let (mut envelope, mut past) = (DayEnvelope::default(), vec![]);
+            let (mut index, mut newest) = (5, 0);
+            for i in 0..12_000_i64 {
+                index += match i % 4001 {
+                    1000 => 2 * DAY_MS / interval + 3,
+                    2000 => 20_000_000 / interval,
+                    3000 if interval < 400_000 => 8 * DAY_MS / interval,
+                    _ => 1,
+                };
+                let time = Timestamp::from_millis(index * interval);
+                let now = slot_of(time, per_day);
+                if now - newest > DayEnvelope::DAYS * per_day + DayEnvelope::SLACK + 1 {
+                    past.clear();
+                }
+                newest = now;
+                if i % 13 == 0 {
+                    let first = past.first().map_or(now, |(slot, _)| *slot);
+                    let same_time = |slot: i64| {
+                        (1..=DayEnvelope::DAYS)
+                            .any(|day| (slot - now + day * per_day).abs() <= DayEnvelope::SLACK)
+                    };
+                    let near = past.iter().filter(|(slot, _)| same_time(*slot));
+                    let want = near.fold(None, |bounds: Option<[f64; 2]>, (_, value)| {
+                        let [min, max] = bounds.unwrap_or([*value; 2]);
+                        Some([min.min(*value), max.max(*value)])
+                    });
+                    // The whole day that must be there ends with the slot of the bucket before.
+                    let seen = past.last().map_or(0, |(slot, _)| slot - first + 1) >= per_day;
+                    let high = envelope.excess(time, interval, 2000.0).map(|by| 2000.0 - by);
+                    let low = envelope.excess(time, interval, -1.0).map(|by| by - 1.0);
+                    let want = want.filter(|_| seen);
+                    assert_eq!(
+                        low.zip(high),
+                        want.map(|[min, max]| (min, max)),
+                        "{interval}, {i}"
+                    );
+                }
+                let value = f64::from(((i * 7919) % 1009) as f32 + 0.25);
+                past.push((now, value));
+                past.retain(|(slot, _)| now - slot <= 8 * per_day);
+                envelope.push(time, interval, value);
+                assert!(envelope.heap_bytes() <= 8 * 1024 * width(interval, per_day));
+            }
+        }
     }
 
     #[test]
