@@ -182,7 +182,7 @@ pub(super) fn score_keys(s: &mut Section<'_>, base: ScoreSpec) -> ScoreSpec {
         critical_decades: s.get_or("critical_decades", base.critical_decades, number(0.1..=60.0)),
         ..base
     };
-    spec.tail.history = s.get_or("history", base.tail.history, whole(100..=1_000_000));
+    spec.tail.history = s.get_or("history", base.tail.history, whole(100..=100_000));
     if spec.critical_decades <= spec.warn_decades {
         let warn = spec.warn_decades;
         s.note(
