@@ -1,10 +1,13 @@
 //! Alerts as they are written against `schema/alert.json`.
 
 use alerting::wire::to_json;
-use alerting::{AlertMachine, AlertSpec, LimitMachine, LimitSpec, Observation, Origin, Outlook, Reading};
+use alerting::{
+    AlertMachine, AlertSpec, LimitMachine, LimitSpec, Missed, Observation, Origin, Outlook, Reading,
+    SilenceMachine,
+};
 use proptest::prelude::*;
 use serde_json::Value;
-use types::{Alert, Parts, SeriesKey, Timestamp};
+use types::{Alert, Grounds, Parts, SeriesKey, Timestamp};
 
 use crate::support::{read, schema};
 
@@ -57,6 +60,28 @@ fn limit_alerts(scope: &str, spec: &LimitSpec, seen: &[Observation]) -> Vec<Aler
     out
 }
 
+/// Each bucket is missed, and every other silence ended by a sample.
+fn silence_alerts(scope: &str, seen: &[Observation]) -> Vec<Alert> {
+    let series = series();
+    let origin = Origin {
+        scope,
+        series: &series,
+        bundle: "general@0123456789ab",
+    };
+    let (mut machine, mut out) = (SilenceMachine::default(), Vec::new());
+    for (i, o) in seen.iter().enumerate() {
+        let missed = Missed {
+            last: o.start,
+            interval: o.interval,
+            value: o.value,
+            regularity: o.confidence,
+        };
+        machine.begin(&origin, missed, o.available_at, &mut out);
+        machine.end(&origin, o.available_at, (i % 2 == 0).then_some(o.available_at), &mut out);
+    }
+    out
+}
+
 fn observations() -> impl Strategy<Value = Vec<Observation>> {
     let numbers = || prop_oneof![-1e3..1e3, proptest::num::f64::NORMAL.prop_map(|v| v / 4.0)];
     let scores = || prop_oneof![0.0..1.0, 1.0..2.0, 2.0..10.0];
@@ -85,10 +110,25 @@ fn observations() -> impl Strategy<Value = Vec<Observation>> {
                 range: 0.0,
                 envelope: score,
                 prediction: (i % 2 == 0).then_some(score),
+                coarse: score / 3.0,
             },
+            grounds: grounds([value.min(expected), value.max(expected)]),
         };
         buckets.into_iter().enumerate().map(observe).collect()
     })
+}
+
+/// A prediction that left both of its bounds, with some help of the range.
+fn grounds(bounds: [f64; 2]) -> Grounds {
+    Grounds {
+        shares: Parts {
+            prediction: Some(0.75),
+            range: 0.25,
+            ..Parts::default()
+        },
+        seen: Some(bounds),
+        time_of_day: Some(bounds),
+    }
 }
 
 proptest! {
@@ -98,7 +138,8 @@ proptest! {
         let schema = alert_schema();
         let spec = LimitSpec { above: Some(100.0), below: Some(-100.0) };
         let limits = limit_alerts(&scope, &spec, &seen);
-        for alert in alerts(&scope, &seen).into_iter().chain(limits) {
+        let silences = silence_alerts(&scope, &seen);
+        for alert in alerts(&scope, &seen).into_iter().chain(limits).chain(silences) {
             let text = to_json(&alert);
             let value: Value = serde_json::from_str(&text).unwrap();
             let problems = schema::problems(&schema, &value, true);
@@ -126,6 +167,7 @@ fn an_event() -> Vec<Value> {
                 prediction: Some(score),
                 ..Parts::default()
             },
+            grounds: grounds([0.5, 2.5]),
         })
         .collect();
     alerts("metrics", &seen)
@@ -142,10 +184,14 @@ fn every_declared_key_is_written() {
     let limit = a_limit();
     let mut whole = event[0].clone();
     whole["limit"] = limit["limit"].clone();
+    let silence: Value = serde_json::from_str(&to_json(&silence_alerts("", &[observation()])[1])).unwrap();
+    whole["silence"] = silence["silence"].clone();
     for (declared, written) in [
         ("", &whole),
         ("/properties/parts", &whole["parts"]),
+        ("/properties/shares", &whole["shares"]),
         ("/properties/limit", &whole["limit"]),
+        ("/properties/silence", &whole["silence"]),
     ] {
         for key in schema
             .pointer(&format!("{declared}/properties"))
@@ -204,6 +250,10 @@ fn keys_stand_in_the_order_of_the_schema() {
             value: 90.0,
             forecast: None,
         }),
+        silence: Some(types::Silence {
+            last: Timestamp::from_millis(0),
+            returned: None,
+        }),
         ..sample()
     });
     let keys = [
@@ -217,12 +267,21 @@ fn keys_stand_in_the_order_of_the_schema() {
         "end",
         "available_at",
         "score",
+        "at",
         "value",
         "expected",
         "band",
+        "deviation",
+        "relative_deviation",
         "confidence",
         "parts",
+        "shares",
+        "led_by",
+        "seen",
+        "time_of_day",
+        "reason",
         "limit",
+        "silence",
         "bundle",
         "schema_version",
     ];
@@ -251,6 +310,7 @@ fn observation() -> Observation {
         threshold: Some(2.0),
         confidence: 0.9,
         parts: Parts::default(),
+        grounds: Grounds::default(),
     }
 }
 

@@ -196,6 +196,10 @@ fn options_that_cannot_be_used() {
     let rule = "[[rules]]\nmatch = { name = \"*\" }\nlimit_above = 90\n";
     desk.config("limits that overlap", &format!("{rule}limit_below = 95\n"));
     desk.config("limit for a bundle that does not predict", rule);
+    desk.config(
+        "maintenance that says not when",
+        "[[maintenance]]\ndays = [\"caturday\"]\nfrom = \"9\"\n[[maintenance]]\nmatch = { name = \"*\" }\nlearn = true\n",
+    );
     desk.config("no TOML", "score lag = 1\n");
     desk.replay("configuration that is not there", "--config nowhere.toml");
     desk.replay("wrong override", "--set score.lag=3");

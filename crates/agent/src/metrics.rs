@@ -273,12 +273,13 @@ impl Metrics {
 const INFERENCE: &str = "inference";
 
 /// Every occurrence but rejections, which have a metric of their own.
-const OCCURRENCES: [Occurrence; 12] = [
+const OCCURRENCES: [Occurrence; 13] = [
     Occurrence::SampleAccepted,
     Occurrence::SampleDuplicate,
     Occurrence::CounterReset,
     Occurrence::SeriesCreated,
     Occurrence::SeriesEvicted,
+    Occurrence::SeriesSilent,
     Occurrence::WindowRestarted,
     Occurrence::BucketClosed,
     Occurrence::BucketFilled,
@@ -296,6 +297,7 @@ fn occurrence_name(what: Occurrence) -> Option<&'static str> {
         Occurrence::CounterReset => "counter_reset",
         Occurrence::SeriesCreated => "series_created",
         Occurrence::SeriesEvicted => "series_evicted",
+        Occurrence::SeriesSilent => "series_silent",
         Occurrence::WindowRestarted => "window_restarted",
         Occurrence::BucketClosed => "bucket_closed",
         Occurrence::BucketFilled => "bucket_filled",

@@ -147,6 +147,7 @@ impl AgentSettings {
                 ignore: false,
             },
             rules: rules.collect(),
+            maintenance: all.maintenance.clone(),
             max_series: all.state.max_series,
             evict_idle: all.state.evict_idle,
             series_ttl: all.state.series_ttl,

@@ -206,9 +206,9 @@ impl Sinks {
         for table in [&mut self.scores, &mut self.forecasts].into_iter().flatten() {
             table.flush()?;
         }
-        // A limit says nothing of what is normal: only anomalies count as time in alert.
+        // Limits and silence say nothing of what is normal: only anomalies count as time in alert.
         let mut open: BTreeMap<&str, &Alert> = BTreeMap::new();
-        for alert in self.alerts.iter().filter(|a| a.limit.is_none()) {
+        for alert in self.alerts.iter().filter(|a| a.is_anomaly()) {
             match alert.state {
                 types::AlertState::Firing => {
                     open.insert(&alert.id, alert);

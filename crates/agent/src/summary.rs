@@ -40,14 +40,14 @@ impl Summary {
     /// Sums a finished replay up.
     #[must_use]
     pub fn new(facts: Facts, sinks: &Sinks, labels: Option<&Labels>, file: &Path) -> Self {
-        let count = |limit: bool, state, severity| {
-            let alerts = sinks.alerts.iter().filter(|a| a.limit.is_some() == limit);
+        let count = |kind: &str, state, severity| {
+            let alerts = sinks.alerts.iter().filter(|a| a.kind() == kind);
             alerts
                 .filter(|a| a.state == state && a.severity == severity)
                 .count()
         };
-        let firing = |severity| count(false, AlertState::Firing, severity);
-        let escalated = count(false, AlertState::Escalated, Severity::Critical);
+        let firing = |severity| count("anomaly", AlertState::Firing, severity);
+        let escalated = count("anomaly", AlertState::Escalated, Severity::Critical);
         let (rows, scored) = sinks
             .series
             .values()
@@ -69,13 +69,19 @@ impl Summary {
                 ),
             ),
         ];
-        let announced = count(true, AlertState::Firing, Severity::Warning);
-        let unannounced = count(true, AlertState::Firing, Severity::Critical);
+        let announced = count("limit", AlertState::Firing, Severity::Warning);
+        let unannounced = count("limit", AlertState::Firing, Severity::Critical);
         if announced + unannounced > 0 {
-            let came = count(true, AlertState::Escalated, Severity::Critical);
+            let came = count("limit", AlertState::Escalated, Severity::Critical);
             let text =
                 format!("{announced} crossings forecast, {came} of them came; {unannounced} came unforecast");
             lines.push(("limits".to_owned(), text));
+        }
+        let silent = count("silence", AlertState::Firing, Severity::Warning);
+        if silent > 0 {
+            let is_back = |a: &&types::Alert| a.silence.is_some_and(|s| s.returned.is_some());
+            let back = sinks.alerts.iter().filter(is_back).count();
+            lines.push(("silence".to_owned(), format!("{silent} fell silent, {back} came back")));
         }
         if !sinks.rejected.is_empty() {
             let reasons: Vec<String> = sinks
@@ -111,9 +117,10 @@ impl Summary {
             .iter()
             .take(ALERTS_SHOWN)
             .map(|a| {
-                let about = match &a.limit {
-                    Some(limit) => limit_text(limit, a.value),
-                    None => format!(
+                let about = match (&a.limit, &a.silence) {
+                    (Some(limit), _) => limit_text(limit, a.value),
+                    (None, Some(silence)) => format!("silent since {}", silence.last),
+                    (None, None) => format!(
                         "score {:<5.2} value {:.6} expected {:.6}",
                         a.score,
                         a.value,
@@ -224,7 +231,7 @@ pub fn label_tally(sinks: &Sinks, labels: Option<&Labels>, file: &Path) -> Optio
         let opened: Vec<Timestamp> = sinks
             .alerts
             .iter()
-            .filter(|a| a.limit.is_none() && a.series == *key && a.state == AlertState::Firing)
+            .filter(|a| a.is_anomaly() && a.series == *key && a.state == AlertState::Firing)
             .map(|a| a.available_at)
             .collect();
         tally.windows += windows.len() as u64;

@@ -26,6 +26,18 @@ pub fn limit_id(scope: &str, series: &SeriesKey, start: Timestamp, bound: Bound)
     ])
 }
 
+/// Id of the event in which `series` falls silent, the first missing bucket starting at `start`: as [`alert_id`], with the
+/// word `silence` as one part more.
+#[must_use]
+pub fn silence_id(scope: &str, series: &SeriesKey, start: Timestamp) -> String {
+    digest(&[
+        scope.as_bytes(),
+        series.as_str().as_bytes(),
+        &start.millis().to_be_bytes(),
+        b"silence",
+    ])
+}
+
 fn digest(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -58,6 +70,7 @@ mod tests {
             alert_id("", &key("cpu"), t(60_000)),
             limit_id("metrics", &key("cpu"), t(60_000), Bound::Above),
             limit_id("metrics", &key("cpu"), t(60_000), Bound::Below),
+            silence_id("metrics", &key("cpu"), t(60_000)),
         ] {
             assert_ne!(id, other);
         }

@@ -226,7 +226,10 @@ impl Event {
             threshold: None,
             confidence: self.confidence,
             parts: Parts::default(),
+            at: None,
+            grounds: None,
             limit: Some(self.limit),
+            silence: None,
             bundle: origin.bundle.to_owned(),
             schema_version: Alert::SCHEMA_VERSION,
         }

@@ -1,7 +1,7 @@
 //! The machine of one series: quiet, pending, firing.
 
 use serde::{Deserialize, Serialize};
-use types::{Alert, AlertState, DurationMs, Parts, SeriesKey, Severity, Timestamp};
+use types::{Alert, AlertState, DurationMs, Grounds, Parts, SeriesKey, Severity, Timestamp};
 
 use crate::identity::alert_id;
 
@@ -37,6 +37,8 @@ pub struct AlertSpec {
     pub close_after: u32,
     /// Buckets after which an event ends whatever the score: no event lasts for ever.
     pub max_duration: u32,
+    /// Event time after which a regular series without samples counts as silent (milliseconds); 0: never.
+    pub silence_after: DurationMs,
 }
 
 impl Default for AlertSpec {
@@ -50,6 +52,7 @@ impl Default for AlertSpec {
             close_score: 0.7,
             close_after: 3,
             max_duration: 288,
+            silence_after: 30 * 60_000,
         }
     }
 }
@@ -77,6 +80,8 @@ pub struct Observation {
     pub confidence: f64,
     /// The parts of the score.
     pub parts: Parts,
+    /// What the score rests on.
+    pub grounds: Grounds,
 }
 
 /// State of one series.
@@ -106,12 +111,14 @@ pub struct Event {
 /// The bucket with the highest score of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Worst {
+    at: Timestamp,
     score: f64,
     value: f64,
     expected: f64,
     threshold: Option<f64>,
     confidence: f64,
     parts: Parts,
+    grounds: Grounds,
 }
 
 impl AlertMachine {
@@ -275,7 +282,10 @@ impl Event {
             threshold: worst.threshold,
             confidence: worst.confidence,
             parts: worst.parts,
+            at: Some(worst.at),
+            grounds: Some(worst.grounds),
             limit: None,
+            silence: None,
             bundle: origin.bundle.to_owned(),
             schema_version: Alert::SCHEMA_VERSION,
         }
@@ -285,12 +295,14 @@ impl Event {
 impl From<&Observation> for Worst {
     fn from(seen: &Observation) -> Self {
         Self {
+            at: seen.start,
             score: seen.score,
             value: seen.value,
             expected: seen.expected,
             threshold: seen.threshold,
             confidence: seen.confidence,
             parts: seen.parts,
+            grounds: seen.grounds,
         }
     }
 }
@@ -321,6 +333,7 @@ mod tests {
             threshold: Some(1.0),
             confidence: 0.9,
             parts: Parts::default(),
+            grounds: Grounds::default(),
         }
     }
 

@@ -7,9 +7,11 @@
 
 pub mod delivery;
 pub mod host;
+pub mod maintenance;
 pub mod settings;
 pub mod task;
 
 pub use host::{Host, Inference, TaskId};
+pub use maintenance::Maintenance;
 pub use settings::{Matcher, Model, Rule, SeriesSettings, TaskSettings};
 pub use task::{Input, Output, SnapshotError, Task};

@@ -8,6 +8,8 @@ use scorer::normalise::Scaler;
 use types::{DurationMs, SeriesKey};
 use windowing::{Idle, WindowSpec};
 
+use crate::maintenance::Maintenance;
+
 /// Settings of one task.
 #[derive(Clone, Debug)]
 pub struct TaskSettings {
@@ -21,6 +23,8 @@ pub struct TaskSettings {
     pub defaults: SeriesSettings,
     /// Rules, first match wins.
     pub rules: Vec<Rule>,
+    /// When which series may be out of the ordinary.
+    pub maintenance: Vec<Maintenance>,
     /// Most series held at once.
     pub max_series: usize,
     /// A series whose last sample lies this far behind may be forgotten to make room (milliseconds of event time).
@@ -195,6 +199,7 @@ impl TaskSettings {
             labels: LabelRules::default(),
             defaults: SeriesSettings::new(model.known()),
             rules: Vec::new(),
+            maintenance: Vec::new(),
             max_series: 20_000,
             evict_idle: HOUR,
             series_ttl: 7 * 24 * HOUR,

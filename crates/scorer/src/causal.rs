@@ -3,12 +3,16 @@
 //! Nets that only reconstruct have seen the bucket they are held against. Nets that predict say before it closes what it
 //! will be: that forecast is kept until the bucket is judged, and its error is a channel of its own.
 
+mod peaks;
+
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
-use types::{Bucket, DurationMs, Parts, Timestamp};
+use types::{Bucket, DurationMs, Grounds, Parts, Timestamp};
 
-use crate::companions::{DayEnvelope, SeenRange};
+use self::peaks::Peaks;
+use crate::coarse::Coarse;
+use crate::companions::{DayEnvelope, SeenRange, outside};
 use crate::manifest::{LagCalibration, ModelKind};
 use crate::normalise::{Affine, median};
 use crate::tail::{Tail, TailSpec};
@@ -20,16 +24,24 @@ pub struct ScoreSpec {
     pub lag: usize,
     /// Tail estimate of every channel.
     pub tail: TailSpec,
-    /// Buckets over which a peak must be the highest to count.
+    /// Buckets over which a peak must be the highest to count; a day where that is less, but not for fewer than 25.
     pub refractory: usize,
     /// Decades added when the value leaves everything seen before.
     pub range_bonus: f64,
     /// Share of the seen range by which it must leave it.
     pub range_tolerance: f64,
+    /// Weight of the rarity of the nets' errors; 0 leaves the nets out of the score, and only the companions speak.
+    pub error_weight: f64,
     /// Weight of the time-of-day channel; 0 leaves it out.
     pub envelope_weight: f64,
-    /// Weight of the critic channel; 0 leaves it out of the score (its part is still reported).
+    /// Buckets to a coarse one; below 2 there are none.
+    pub coarse_factor: u32,
+    /// Decades that each decade of the coarse bucket's rarity adds; 0 leaves it out.
+    pub coarse_weight: f64,
+    /// Decades that each decade of the critic's rarity adds; 0 leaves it out of the score (its part is still reported).
     pub critic_weight: f64,
+    /// Decades by which a peak must pass the highest of the last `refractory` buckets.
+    pub rise: f64,
     /// Decades taken off per decade of earlier peaks that were as high.
     pub rarity: f64,
     /// Decades at which the score is 1.
@@ -46,13 +58,20 @@ impl Default for ScoreSpec {
     fn default() -> Self {
         Self {
             lag: 0,
-            tail: TailSpec::default(),
+            tail: TailSpec {
+                share: 0.02,
+                ..TailSpec::default()
+            },
             refractory: 100,
             range_bonus: 1.0,
             range_tolerance: 0.05,
+            error_weight: 1.0,
             envelope_weight: 0.8,
+            coarse_factor: 6,
+            coarse_weight: 0.3,
             critic_weight: 0.0,
-            rarity: 0.5,
+            rise: 0.4,
+            rarity: 0.75,
             warn_decades: 3.0,
             critical_decades: 4.5,
             hold: 100,
@@ -87,6 +106,19 @@ pub struct WindowResult<'a> {
     pub critic: Option<f64>,
     /// Share of filled-in buckets in the window, in [0, 1].
     pub filled_share: f64,
+}
+
+impl WindowResult<'_> {
+    /// What the nets make of the newest bucket they have seen, and what they say of the next one: data units.
+    pub(crate) fn newest(&self) -> (Option<f64>, Option<f64>) {
+        let mut newest = self.reconstruction.iter().rev();
+        let mut value = || newest.next().map(|y| self.affine.unscale(f64::from(*y)));
+        let next = match self.model {
+            ModelKind::Tadgan => None,
+            ModelKind::Aer => value().filter(|forecast| forecast.is_finite()),
+        };
+        (value(), next)
+    }
 }
 
 /// What the nets say of the bucket after the one that closed last.
@@ -135,6 +167,8 @@ pub struct Verdict {
     pub confidence: f64,
     /// The parts, on the score scale.
     pub parts: Parts,
+    /// What the score rests on.
+    pub grounds: Grounds,
 }
 
 /// State of one series' score.
@@ -151,11 +185,12 @@ pub struct SeriesScorer {
     envelope: Tail,
     range: SeenRange,
     day: DayEnvelope,
+    coarse: Coarse,
     /// Errors of the event under way, kept out of its own reference, in the order of [`Errors::kept`].
     held: Vec<[Option<f32>; 4]>,
-    /// Combined decades after the rarity rule of the last `refractory` scored buckets.
-    recent: VecDeque<f32>,
     peaks: Peaks,
+    /// Buckets that close now are not learnt from.
+    resting: bool,
 }
 
 /// A closed bucket that waits for its later windows.
@@ -168,6 +203,10 @@ struct Waiting {
     seen: Vec<f64>,
     critic: Vec<f64>,
     filled_share: f64,
+    /// Rarity of the coarse bucket that it ended or followed, decades.
+    coarse: f64,
+    /// Whether the reference takes it in.
+    learns: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -187,6 +226,28 @@ impl Errors {
 }
 
 impl SeriesScorer {
+    /// Share of the noise floor that the scale of the envelope's tail is held to. Where each day is like the one before, a small
+    /// distance from all of them is news, and the floor is taken from the swing of a whole day.
+    const ENVELOPE_FLOOR: f64 = 0.2;
+
+    /// Whether buckets that close from here on become part of the series' past, as they do unless told otherwise. Those
+    /// that do not are scored all the same.
+    pub fn set_learning(&mut self, learning: bool) {
+        self.resting = !learning;
+    }
+
+    /// Takes the coarse bucket that closed with the bucket which [`Self::close`] gets next, with what the nets said of the
+    /// window that ends with it. `floor` is that of the call.
+    pub fn close_coarse(
+        &mut self,
+        spec: &ScoreSpec,
+        floor: f64,
+        bucket: &Bucket,
+        window: Option<&WindowResult<'_>>,
+    ) {
+        self.coarse.close(spec, floor, bucket, !self.resting, window);
+    }
+
     /// Takes the next closed bucket of the series with what the nets said of the window that ends with it (`None` when
     /// there is no such window) and appends every bucket whose verdict is final now. Gives the forecast of the bucket to come
     /// where the nets predict, there was a window, and the bucket was not filled in.
@@ -220,11 +281,12 @@ impl SeriesScorer {
         if restarted {
             // It was of the first bucket of the gap.
             forecast = None;
+            self.coarse.restart();
             while let Some(waiting) = self.waiting.pop_front() {
                 out.push(self.judge(&context, waiting));
             }
         }
-        if let Some(forecast) = forecast.filter(|_| !bucket.filled) {
+        if let Some(forecast) = forecast.filter(|_| !bucket.filled && !self.resting) {
             self.misses.push_back((bucket.value - forecast).abs() as f32);
             while self.misses.len() > Forecast::RECENT {
                 self.misses.pop_front();
@@ -236,6 +298,8 @@ impl SeriesScorer {
             seen: vec![],
             critic: vec![],
             filled_share: 1.0,
+            coarse: self.coarse.lean(),
+            learns: !self.resting,
         });
         if let Some(window) = window {
             self.hear(&window);
@@ -324,7 +388,7 @@ impl SeriesScorer {
         } else {
             self.verdict(context, &waiting)
         };
-        if !bucket.filled {
+        if !bucket.filled && waiting.learns {
             self.range.push(bucket.value);
             self.day.push(bucket.start, context.interval, bucket.value);
         }
@@ -340,12 +404,13 @@ impl SeriesScorer {
         let expected = expected(spec.lag, waiting)?;
         let distance = |from: f64| (value - from).abs();
         let calibration = context.calibration;
+        let time_of_day = self.day.bounds(waiting.bucket.start, context.interval);
         let errors = Errors {
             reconstruction: median_of(&waiting.seen).map(distance),
             prediction: waiting.forecast.map(distance),
             critic: median_of(&waiting.critic)
                 .map(|c| (c - calibration.critic_center).abs() / calibration.critic_scale),
-            envelope: self.day.excess(waiting.bucket.start, context.interval, value),
+            envelope: time_of_day.map(|bounds| outside(bounds, value)),
         };
         let decades = |tail: &mut Tail, floor, error: Option<f64>| {
             error.map_or(0.0, |error| tail.decades(&spec.tail, floor, error))
@@ -357,20 +422,23 @@ impl SeriesScorer {
         let reconstruction = decades(&mut self.reconstruction, floor, errors.reconstruction);
         let prediction = decades(&mut self.prediction, floor, errors.prediction);
         let critic = decades(&mut self.critic, 1e-3, errors.critic);
-        let envelope = decades(&mut self.envelope, floor, errors.envelope);
+        let envelope = decades(&mut self.envelope, Self::ENVELOPE_FLOOR * floor, errors.envelope);
         let range = if self.range.is_new(value, spec.range_tolerance) {
             spec.range_bonus
         } else {
             0.0
         };
-        let combined = (reconstruction.max(prediction) + range)
-            .max(spec.envelope_weight * envelope)
-            .max(spec.critic_weight * critic);
-        let rare = (combined - spec.rarity * (1.0 + self.peaks.as_high_as(combined) as f64).log10()).max(0.0);
-        let peak = if self.recent.iter().all(|r| f64::from(*r) < rare) {
-            rare
-        } else {
-            0.0
+        let combined = (spec.error_weight * reconstruction.max(prediction) + range).max(spec.envelope_weight * envelope)
+            + support(spec.coarse_weight, waiting.coarse)
+            + support(spec.critic_weight, critic);
+        let (rare, peak) = self.peaks.judge(spec, combined);
+        let decades = Parts {
+            reconstruction,
+            prediction: waiting.forecast.map(|_| prediction),
+            critic,
+            range,
+            envelope,
+            coarse: waiting.coarse,
         };
         let leading = match waiting.forecast {
             Some(_) => &mut self.prediction,
@@ -390,19 +458,23 @@ impl SeriesScorer {
                 critic: spec.scale(critic),
                 range: spec.scale(range),
                 envelope: spec.scale(envelope),
+                coarse: spec.scale(waiting.coarse),
+            },
+            grounds: Grounds {
+                shares: shares(spec, &decades, combined),
+                seen: self.range.bounds(),
+                time_of_day,
             },
         };
-        self.learn(spec, combined, rare, errors);
+        if waiting.learns {
+            self.peaks.push(spec, context.interval, combined, rare);
+            self.learn(spec, combined, errors);
+        }
         Some(verdict)
     }
 
     /// The reference takes the errors in, but not those of an event that is still under way and younger than `hold`.
-    fn learn(&mut self, spec: &ScoreSpec, combined: f64, rare: f64, errors: Errors) {
-        self.peaks.push(combined, spec.refractory);
-        self.recent.push_back(rare as f32);
-        while self.recent.len() > spec.refractory {
-            self.recent.pop_front();
-        }
+    fn learn(&mut self, spec: &ScoreSpec, combined: f64, errors: Errors) {
         self.held.push(errors.kept());
         if combined < spec.warn_decades || self.held.len() > spec.hold {
             for errors in std::mem::take(&mut self.held) {
@@ -420,6 +492,39 @@ impl SeriesScorer {
             }
         }
     }
+}
+
+/// How much of the `combined` decades is due to each channel: of the alternatives the one that came to them has all, the
+/// others nothing. Must follow the combination in [`SeriesScorer::verdict`].
+fn shares(spec: &ScoreSpec, decades: &Parts, combined: f64) -> Parts {
+    let mut shares = Parts {
+        prediction: decades.prediction.map(|_| 0.0),
+        ..Parts::default()
+    };
+    if combined <= 0.0 {
+        return shares;
+    }
+    shares.coarse = support(spec.coarse_weight, decades.coarse) / combined;
+    shares.critic = support(spec.critic_weight, decades.critic) / combined;
+    let nets = decades.prediction.unwrap_or_default().max(decades.reconstruction);
+    if spec.envelope_weight * decades.envelope >= nets + decades.range {
+        shares.envelope = spec.envelope_weight * decades.envelope / combined;
+    } else {
+        match decades.prediction {
+            Some(prediction) if prediction > decades.reconstruction => {
+                shares.prediction = Some(prediction / combined);
+            }
+            _ => shares.reconstruction = decades.reconstruction / combined,
+        }
+        shares.range = decades.range / combined;
+    }
+    shares
+}
+
+/// Decades that evidence adds which cannot speak by itself: `weight` for each beyond the half that one bucket in three has.
+fn support(weight: f64, decades: f64) -> f64 {
+    const MARGIN: f64 = 0.5;
+    weight * (decades - MARGIN).max(0.0)
 }
 
 /// What a bucket should have been, see [`Verdict::expected`]; `None` where no window says anything of it.
@@ -452,46 +557,6 @@ struct Context<'a> {
     interval: DurationMs,
     floor: f64,
     available_at: Timestamp,
-}
-
-/// Earlier peaks, at most one a refractory span, for the rarity rule.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Peaks {
-    past: VecDeque<f32>,
-    /// Highest so far in the span under way and its age in buckets.
-    current: Option<(f32, u32)>,
-}
-
-impl Peaks {
-    /// Peaks remembered.
-    const KEEP: usize = 256;
-    /// Lowest decades that count as a peak.
-    const LOWEST: f64 = 1.5;
-    /// Decades by which an earlier peak may be lower and still count as as high.
-    const SLACK: f64 = 0.3;
-
-    fn as_high_as(&self, decades: f64) -> usize {
-        self.past
-            .iter()
-            .filter(|p| f64::from(**p) >= decades - Self::SLACK)
-            .count()
-    }
-
-    fn push(&mut self, decades: f64, span: usize) {
-        if let Some((highest, age)) = self.current.as_mut() {
-            *highest = highest.max(decades as f32);
-            *age += 1;
-            if *age as usize >= span {
-                self.past.push_back(*highest);
-                self.current = None;
-            }
-        } else if decades > Self::LOWEST {
-            self.current = Some((decades as f32, 0));
-        }
-        while self.past.len() > Self::KEEP {
-            self.past.pop_front();
-        }
-    }
 }
 
 #[cfg(test)]

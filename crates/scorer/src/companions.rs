@@ -23,11 +23,18 @@ impl SeenRange {
     /// Whether `value` leaves everything seen before by more than `tolerance` of that range.
     #[must_use]
     pub fn is_new(&self, value: f64, tolerance: f64) -> bool {
-        let Some((min, max)) = self.bounds.filter(|_| self.count >= Self::COUNT_MIN) else {
+        let Some([min, max]) = self.bounds() else {
             return false;
         };
         let slack = tolerance * (max - min);
         value > max + slack || value < min - slack
+    }
+
+    /// Smallest and largest value so far; `None` before there are enough for them to mean anything.
+    #[must_use]
+    pub fn bounds(&self) -> Option<[f64; 2]> {
+        let (min, max) = self.bounds.filter(|_| self.count >= Self::COUNT_MIN)?;
+        Some([min, max])
     }
 
     /// Takes `value` in.
@@ -55,10 +62,10 @@ impl DayEnvelope {
     /// Slots on either side of the same time of day that count as the same.
     pub const SLACK: i64 = 6;
 
-    /// How far `value` lies outside the same time of day (± [`Self::SLACK`] slots) of the last [`Self::DAYS`] days, in
+    /// Smallest and largest value of the same time of day (± [`Self::SLACK`] slots) over the last [`Self::DAYS`] days,
     /// data units; `None` before a whole day was seen, or where a day has too few buckets to have a shape.
     #[must_use]
-    pub fn excess(&self, time: Timestamp, interval: DurationMs, value: f64) -> Option<f64> {
+    pub fn bounds(&self, time: Timestamp, interval: DurationMs) -> Option<[f64; 2]> {
         let per_day = slots_per_day(interval)?;
         let width = width(interval, per_day);
         if self.interval != interval || ((self.slots.len() / width) as i64) < per_day {
@@ -75,7 +82,13 @@ impl DayEnvelope {
             }
         }
         let (min, max) = bounds?;
-        Some((value - f64::from(max)).max(f64::from(min) - value).max(0.0))
+        Some([f64::from(min), f64::from(max)])
+    }
+
+    /// How far `value` lies outside [`Self::bounds`], data units.
+    #[must_use]
+    pub fn excess(&self, time: Timestamp, interval: DurationMs, value: f64) -> Option<f64> {
+        self.bounds(time, interval).map(|bounds| outside(bounds, value))
     }
 
     /// Takes `value` in. Times must not go back.
@@ -118,6 +131,12 @@ impl DayEnvelope {
         let (min, max) = (self.slots[at], self.slots[at + width - 1]);
         min.is_finite().then_some((min, max))
     }
+}
+
+/// How far `value` lies outside `[low, high]`; 0 inside.
+#[must_use]
+pub(crate) fn outside([low, high]: [f64; 2], value: f64) -> f64 {
+    (value - high).max(low - value).max(0.0)
 }
 
 /// Slots a day for a series of this interval; `None` where the slack would cover the whole day.

@@ -5,6 +5,7 @@
 pub mod backend;
 pub mod bundle;
 pub mod causal;
+mod coarse;
 pub mod companions;
 #[cfg(feature = "onnx")]
 pub mod fingerprint;

@@ -10,10 +10,10 @@ pub mod series;
 pub mod time;
 pub mod window;
 
-pub use alert::{Alert, AlertState, Bound, Limit, Severity};
+pub use alert::{Alert, AlertState, Bound, Limit, Severity, Silence};
 pub use occurrence::{Occurrence, RejectReason};
 pub use sample::{Control, ControlKind, Payload, Record, Rejected, Sample};
-pub use score::{Forecast, Parts, RowStatus, ScoreRow};
+pub use score::{Forecast, Grounds, Part, Parts, RowStatus, ScoreRow};
 pub use series::{SeriesKey, SeriesKeyError};
 pub use time::{DurationMs, ParseTimestampError, Timestamp};
 pub use window::{Aggregate, Bucket, Kind};

@@ -75,6 +75,8 @@ pub enum Occurrence {
     SeriesCreated,
     /// A series was forgotten to make room, or because it was silent for too long.
     SeriesEvicted,
+    /// A regular series fell silent; series that do so together share one alert.
+    SeriesSilent,
     /// A series' window was started anew after a long silence.
     WindowRestarted,
     /// A bucket closed with samples in it.

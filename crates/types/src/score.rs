@@ -18,6 +18,89 @@ pub struct Parts {
     pub range: f64,
     /// How far outside what this time of day has shown.
     pub envelope: f64,
+    /// Error of the coarse bucket that it ends or follows, against the series' own past.
+    #[serde(default)]
+    pub coarse: f64,
+}
+
+impl Parts {
+    /// One of them; 0 where there is none.
+    #[must_use]
+    pub fn get(&self, part: Part) -> f64 {
+        match part {
+            Part::Reconstruction => self.reconstruction,
+            Part::Prediction => self.prediction.unwrap_or_default(),
+            Part::Critic => self.critic,
+            Part::Range => self.range,
+            Part::Envelope => self.envelope,
+            Part::Coarse => self.coarse,
+        }
+    }
+
+    /// The largest, the first in the order of [`Part::ALL`] among equals; `None` where all are 0.
+    #[must_use]
+    pub fn largest(&self) -> Option<Part> {
+        let larger = |best: Option<Part>, part: Part| match best {
+            Some(best) if self.get(best) >= self.get(part) => Some(best),
+            _ => Some(part).filter(|part| self.get(*part) > 0.0),
+        };
+        Part::ALL.into_iter().fold(None, larger)
+    }
+}
+
+/// Names one of [`Parts`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// [`Parts::reconstruction`].
+    Reconstruction,
+    /// [`Parts::prediction`].
+    Prediction,
+    /// [`Parts::critic`].
+    Critic,
+    /// [`Parts::range`].
+    Range,
+    /// [`Parts::envelope`].
+    Envelope,
+    /// [`Parts::coarse`].
+    Coarse,
+}
+
+impl Part {
+    /// All, in the order in which they are written.
+    pub const ALL: [Self; 6] = [
+        Self::Reconstruction,
+        Self::Prediction,
+        Self::Critic,
+        Self::Range,
+        Self::Envelope,
+        Self::Coarse,
+    ];
+
+    /// Name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reconstruction => "reconstruction",
+            Self::Prediction => "prediction",
+            Self::Critic => "critic",
+            Self::Range => "range",
+            Self::Envelope => "envelope",
+            Self::Coarse => "coarse",
+        }
+    }
+}
+
+/// What a score rests on, for whoever has to explain it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Grounds {
+    /// How much of the score is due to each part, in [0, 1]: they add up to 1. Of parts that are alternatives the
+    /// largest counts, the others are 0.
+    pub shares: Parts,
+    /// Smallest and largest value ever seen before, data units; `None` while the history is short.
+    pub seen: Option<[f64; 2]>,
+    /// Smallest and largest value that this time of day showed over the last days, data units; `None` where that is not
+    /// known.
+    pub time_of_day: Option<[f64; 2]>,
 }
 
 /// What the nets say of a bucket before it closes.

@@ -208,6 +208,12 @@ impl SeriesWindow {
         self.event_time
     }
 
+    /// Value of the last bucket that closed with samples; `None` before there is one since the last restart.
+    #[must_use]
+    pub fn last_value(&self) -> Option<f64> {
+        self.carried
+    }
+
     fn bucket_is_full(&self, spec: &WindowSpec, time: Timestamp) -> bool {
         // While the interval is inferred there are no buckets, and INFERENCE_TIMES is the bound.
         let Some(interval) = self.interval else {

@@ -5,6 +5,7 @@
 
 mod error;
 mod layers;
+mod maintenance;
 mod reader;
 mod rules;
 mod sections;
@@ -69,6 +70,7 @@ fn settings(tree: Value, notes: &Notes) -> Settings {
     let score = sections::score(root.section("score"));
     let alert = sections::alert(root.section("alert"));
     let rules = root.sections("rules");
+    let maintenance = root.sections("maintenance");
     let settings = Settings {
         kafka: sections::kafka(root.section("kafka")),
         alerts: sections::alerts(root.section("alerts")),
@@ -82,6 +84,7 @@ fn settings(tree: Value, notes: &Notes) -> Settings {
             .into_iter()
             .map(|rule| rules::rule(rule, windows, score, alert))
             .collect(),
+        maintenance: maintenance.into_iter().filter_map(maintenance::maintenance).collect(),
         windows,
         score,
         alert,

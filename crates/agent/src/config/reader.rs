@@ -127,6 +127,12 @@ impl<'n> Section<'n> {
         !self.left.is_empty()
     }
 
+    /// Whether anything in this table was noted so far.
+    pub(super) fn has_mistakes(&self) -> bool {
+        let within = format!("{}.", self.path);
+        self.notes.borrow().iter().any(|note| note.key.starts_with(&within))
+    }
+
     /// Notes what nobody asked for.
     pub(super) fn finish(self) {
         for key in self.left.keys() {

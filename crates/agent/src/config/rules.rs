@@ -76,7 +76,8 @@ fn limits(s: &mut Section<'_>) -> LimitSpec {
     spec
 }
 
-fn matcher(s: &mut Section<'_>) -> Matcher {
+/// Which series the `match` of a rule, or of maintenance, is about.
+pub(super) fn matcher(s: &mut Section<'_>) -> Matcher {
     let mut of = s.section("match");
     let name = of.get("name", text);
     let labels: Vec<(String, String)> = of.section("labels").all_texts().into_iter().collect();

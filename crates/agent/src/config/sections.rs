@@ -97,12 +97,14 @@ pub(super) fn optional_topic(mut s: Section<'_>) -> Option<String> {
 }
 
 pub(super) fn files(mut s: Section<'_>) -> TimeZone {
-    let zone = s.get_or("zone", TimeZone::UTC, |value| {
-        let name = text(value)?;
-        TimeZone::get(&name).map_err(|_| format!("`{name}` is no time zone known here"))
-    });
+    let zone = s.get_or("zone", TimeZone::UTC, zone);
     s.finish();
     zone
+}
+
+pub(super) fn zone(value: &ValueKind) -> Result<TimeZone, String> {
+    let name = text(value)?;
+    TimeZone::get(&name).map_err(|_| format!("`{name}` is no time zone known here"))
 }
 
 pub(super) fn labels(mut s: Section<'_>) -> LabelRules {
@@ -175,6 +177,9 @@ pub(super) fn score_keys(s: &mut Section<'_>, base: ScoreSpec) -> ScoreSpec {
         refractory: s.get_or("refractory", base.refractory, whole(0..=100_000)),
         envelope_weight: s.get_or("envelope_weight", base.envelope_weight, number(0.0..=10.0)),
         range_bonus: s.get_or("range_bonus", base.range_bonus, number(0.0..=10.0)),
+        coarse_factor: s.get_or("coarse_factor", base.coarse_factor, whole(0..=1_000)),
+        coarse_weight: s.get_or("coarse_weight", base.coarse_weight, number(0.0..=10.0)),
+        rise: s.get_or("rise", base.rise, number(0.0..=10.0)),
         critic_weight: s.get_or("critic_weight", base.critic_weight, number(0.0..=10.0)),
         rarity: s.get_or("rarity", base.rarity, number(0.0..=10.0)),
         hold: s.get_or("hold", base.hold, whole(0..=100_000)),
@@ -183,6 +188,7 @@ pub(super) fn score_keys(s: &mut Section<'_>, base: ScoreSpec) -> ScoreSpec {
         ..base
     };
     spec.tail.history = s.get_or("history", base.tail.history, whole(100..=100_000));
+    spec.tail.share = s.get_or("tail_share", base.tail.share, number(0.001..=0.5));
     if spec.critical_decades <= spec.warn_decades {
         let warn = spec.warn_decades;
         s.note(
@@ -217,6 +223,7 @@ pub(super) fn alert_keys(s: &mut Section<'_>, base: AlertSpec) -> AlertSpec {
         close_score: s.get_or("close_score", base.close_score, number(0.0..=1.0)),
         close_after: s.get_or("close_after", base.close_after, whole(1..=100_000)),
         max_duration: s.get_or("max_duration", base.max_duration, whole(1..=1_000_000)),
+        silence_after: s.get_or("silence_after", base.silence_after, duration(0..=YEAR)),
     };
     if spec.min_duration > spec.max_duration {
         let most = spec.max_duration;

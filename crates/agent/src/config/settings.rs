@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use alerting::{AlertSpec, LimitSpec};
 use ingest::decode::{Format, LabelRules};
 use jiff::tz::TimeZone;
-use pipeline::Matcher;
+use pipeline::{Maintenance, Matcher};
 use scorer::causal::ScoreSpec;
 use scorer::runtime::Device;
 use types::{Aggregate, DurationMs, Kind};
@@ -39,6 +39,8 @@ pub struct Settings {
     pub alert: AlertSpec,
     /// `[[rules]]`, the first match wins.
     pub rules: Vec<RuleSettings>,
+    /// `[[maintenance]]`.
+    pub maintenance: Vec<Maintenance>,
     /// `[model]`.
     pub model: ModelSettings,
     /// `[http]`: address of `/metrics`, `/healthz` and `/readyz`.

@@ -42,7 +42,7 @@ fn the_default_file_says_what_the_stages_do_by_default() {
 fn the_commented_settings_are_right() {
     let is_setting = |line: &str| {
         let key = line.split_once(" = ").map_or("", |(key, _)| key);
-        line == "[[rules]]" || !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        line.starts_with("[[") || !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
     };
     let text: Vec<&str> = DEFAULT_TOML
         .lines()
@@ -60,6 +60,7 @@ fn the_commented_settings_are_right() {
     assert_eq!(settings.rules.len(), 2);
     assert_eq!(settings.rules[0].kind, Kind::Counter);
     assert_eq!(settings.rules[1].limits.above, Some(90.0));
+    assert_eq!(settings.maintenance.len(), 3);
     assert_eq!(
         settings.rules[0].matcher.labels,
         [("job".to_owned(), "api-*".to_owned())]
@@ -107,6 +108,92 @@ fn later_layers_win_leaf_by_leaf() {
     let mut again = parse(&loaded.text).unwrap();
     again.kafka.properties = settings.kafka.properties.clone();
     assert_eq!(again, *settings);
+}
+
+#[test]
+fn maintenance_says_when() {
+    let settings = parse(
+        r#"
+        [alert]
+        silence_after = "1h"
+        [[rules]]
+        match = { name = "pod_*" }
+        silence_after = "0s"
+        [[maintenance]]
+        match = { name = "a" }
+        start = "2026-03-01 22:00:00"
+        end = 2026-03-02T02:00:00Z
+        zone = "Europe/Berlin"
+        [[maintenance]]
+        match = { name = "b" }
+        from = "22:30"
+        to = "01:00"
+        learn = true
+        "#,
+    )
+    .unwrap();
+    let t = |text: &str| types::Timestamp::parse(text, None).unwrap();
+    let during = |i: usize, text: &str| {
+        let span = settings.maintenance[i].when.overlapping(t(text), t(text) + 1);
+        span.map(|span| span.start)
+    };
+    assert_eq!(during(0, "2026-03-02T01:59:00Z"), Some(t("2026-03-01T21:00:00Z")));
+    assert_eq!(during(0, "2026-03-02T02:00:00Z"), None);
+    assert_eq!(during(1, "2027-07-07T00:59:00Z"), Some(t("2027-07-06T22:30:00Z")));
+    assert_eq!(during(1, "2027-07-07T12:00:00Z"), None);
+    assert_eq!(settings.maintenance.iter().map(|m| m.learn).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(settings.alert.silence_after, 3_600_000);
+    assert_eq!(settings.rules[0].alert.silence_after, 0);
+}
+
+#[test]
+fn every_mistake_in_maintenance_is_named_at_once() {
+    let found = mistakes(
+        r#"
+        [[maintenance]]
+        start = "2026-03-02T00:00:00Z"
+        end = "2026-03-01T00:00:00Z"
+        [[maintenance]]
+        match = { name = "a" }
+        days = ["sat", "caturday"]
+        from = "25:00"
+        zone = "Mars/Olympus"
+        [[maintenance]]
+        match = { name = "a" }
+        start = "soon"
+        [[maintenance]]
+        match = { name = "a" }
+        dates = ["2026-02-30"]
+        form = "22:00"
+        [[maintenance]]
+        match = { name = "a" }
+        start = "2026-03-01T00:00:00Z"
+        from = "22:00"
+        [[maintenance]]
+        match = { name = "a" }
+        days = []
+        learn = "yes"
+        "#,
+    );
+    let either = "say either start and end, or days or dates, with from and to for a part of them";
+    let expected = [
+        ("maintenance[0].match", "says neither name nor labels; name = \"*\" matches every series"),
+        ("maintenance[0].end", "must be later than start"),
+        ("maintenance[1].days", "`caturday` is none of mon, tue, wed, thu, fri, sat, sun"),
+        ("maintenance[1].from", "`25:00` is no time of day, as in \"22:30\""),
+        ("maintenance[1].zone", "`Mars/Olympus` is no time zone known here"),
+        (
+            "maintenance[2].start",
+            "`soon` is neither RFC 3339, `YYYY-MM-DD HH:MM:SS` nor unix seconds",
+        ),
+        ("maintenance[3].dates", "`2026-02-30` is no date, as in \"2026-12-24\""),
+        ("maintenance[3].form", "unknown key; did you mean `from`?"),
+        ("maintenance[4].start", either),
+        ("maintenance[5].days", "names no day"),
+        ("maintenance[5].learn", "expected true or false, found the text \"yes\""),
+    ];
+    let expected = expected.map(|(key, message)| (key.to_owned(), message.to_owned()));
+    assert_eq!(found, BTreeMap::from(expected));
 }
 
 #[test]

@@ -112,13 +112,15 @@ pub(super) fn draw(
         } else {
             span.end
         };
-        let about = span.worst.limit.map_or_else(String::new, |limit| {
-            format!(
+        let about = match (span.worst.limit, span.worst.silence) {
+            (Some(limit), _) => format!(
                 ", {} the limit of {},",
                 limit.bound.name(),
                 html::number(limit.value)
-            )
-        });
+            ),
+            (None, Some(_)) => ", silent,".to_owned(),
+            (None, None) => String::new(),
+        };
         let title = format!(
             "{}{about} {} to {}",
             span.severity.name(),

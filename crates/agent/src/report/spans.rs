@@ -19,9 +19,9 @@ pub(super) struct Span<'a> {
 }
 
 impl Span<'_> {
-    /// A limit says nothing of what is normal.
+    /// Limits and silence say nothing of what is normal.
     pub(super) fn is_anomaly(&self) -> bool {
-        self.worst.limit.is_none()
+        self.worst.is_anomaly()
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use types::{Alert, Part};
+
 use super::html::{self, escape, number, number_or_dash};
 use super::spans::Span;
 use super::{Examined, alert_count, count, name};
@@ -21,7 +23,7 @@ pub(super) fn alerts(out: &mut String, spans: &[Span<'_>], max: usize) {
     out.push_str(
         "<table class=\"alerts\">\n<thead><tr><th scope=\"col\">Start</th><th scope=\"col\">End</th><th scope=\"col\">Known at</th>\
          <th scope=\"col\">Severity</th><th scope=\"col\">Score</th><th scope=\"col\">Value</th><th scope=\"col\">Expected</th>\
-         <th scope=\"col\">Confidence</th><th scope=\"col\">Parts</th></tr></thead>\n<tbody>\n",
+         <th scope=\"col\">Confidence</th><th scope=\"col\">Why</th></tr></thead>\n<tbody>\n",
     );
     for span in shown {
         alert_row(out, span);
@@ -49,25 +51,8 @@ fn alert_row(out: &mut String, span: &Span<'_>) {
     };
     let known = span.known.map_or_else(|| "–".to_owned(), html::instant);
     let band = worst
-        .threshold
-        .map_or_else(String::new, |t| format!(" ± {}", number(t)));
-    let mut parts = vec![
-        ("prediction", worst.parts.prediction.unwrap_or_default()),
-        ("reconstruction", worst.parts.reconstruction),
-        ("critic", worst.parts.critic),
-        ("range", worst.parts.range),
-        ("envelope", worst.parts.envelope),
-    ];
-    parts.retain(|(_, v)| *v != 0.0);
-    let mut parts: Vec<String> = parts.iter().map(|(name, v)| format!("{name} {v:.2}")).collect();
-    if let Some(limit) = &worst.limit {
-        parts.push(format!(
-            "{} the limit of {}",
-            limit.bound.name(),
-            number(limit.value)
-        ));
-        parts.extend(limit.forecast.map(|f| format!("forecast {}", number(f))));
-    }
+        .band()
+        .map_or_else(String::new, |band| format!(" <small>({})</small>", between(band)));
     let severity = span.severity.name();
     let score = if span.is_anomaly() {
         format!("{:.2}", worst.score)
@@ -82,17 +67,10 @@ fn alert_row(out: &mut String, span: &Span<'_>) {
             format!("<span class=\"severity {severity}\">{severity}</span>"),
         ),
         ("Score", score),
-        ("Value", number(worst.value)),
+        ("Value", number(worst.value) + &deviation(worst)),
         ("Expected", number_or_dash(worst.expected) + &band),
         ("Confidence", format!("{:.2}", worst.confidence)),
-        (
-            "Parts",
-            if parts.is_empty() {
-                "–".to_owned()
-            } else {
-                parts.join(", ")
-            },
-        ),
+        ("Why", why(worst)),
     ];
     let _ = write!(
         out,
@@ -106,6 +84,74 @@ fn alert_row(out: &mut String, span: &Span<'_>) {
         let _ = write!(out, "<td data-name=\"{name}\">{cell}</td>");
     }
     out.push_str("</tr>\n");
+}
+
+/// ` (+25, +50 %)`: how far from what was expected; nothing where nothing was.
+fn deviation(alert: &Alert) -> String {
+    let signed = |value: f64| format!("{}{}", if value < 0.0 { "" } else { "+" }, number(value));
+    let Some(deviation) = alert.deviation() else {
+        return String::new();
+    };
+    let share = alert.relative_deviation().map_or_else(String::new, |share| {
+        format!(", {} %", signed((share * 1000.0).round() / 10.0))
+    });
+    format!(" <small>({}{share})</small>", signed(deviation))
+}
+
+/// What led to an alert: the shares of its score, what these are held against, and all parts; or its limit or silence.
+fn why(alert: &Alert) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    if let Some(limit) = &alert.limit {
+        let forecast = limit.forecast.map(|f| format!(", forecast {}", number(f)));
+        lines.push(format!(
+            "{} the limit of {}{}",
+            limit.bound.name(),
+            number(limit.value),
+            forecast.unwrap_or_default()
+        ));
+    }
+    if let Some(silence) = &alert.silence {
+        let back = silence.returned.map(|t| format!(", back at {}", html::time(t)));
+        lines.push(format!(
+            "silent since {}{}",
+            html::time(silence.last),
+            back.unwrap_or_default()
+        ));
+    }
+    let named = |parts: &types::Parts, text: fn(f64) -> String| {
+        let mut named = Part::ALL.map(|part| (part, parts.get(part)));
+        // The largest first; the order of equals is that of the schema.
+        named.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let shown = named.into_iter().filter(|(_, value)| *value > 0.0);
+        let words: Vec<String> = shown.map(|(part, v)| format!("{} {}", part.name(), text(v))).collect();
+        words.join(", ")
+    };
+    if let Some(grounds) = &alert.grounds {
+        lines.push(format!(
+            "<b>{}</b>",
+            named(&grounds.shares, |share| format!("{:.0} %", 100.0 * share))
+        ));
+        if alert.parts.envelope > 0.0 {
+            lines.extend(grounds.time_of_day.map(|b| format!("this time of day: {}", between(b))));
+        }
+        if alert.parts.range > 0.0 {
+            lines.extend(grounds.seen.map(|b| format!("seen before: {}", between(b))));
+        }
+    }
+    let parts = named(&alert.parts, |part| format!("{part:.2}"));
+    if !parts.is_empty() {
+        lines.push(format!("<small>alone: {parts}</small>"));
+    }
+    lines.retain(|line| line != "<b></b>");
+    if lines.is_empty() {
+        "–".to_owned()
+    } else {
+        format!("<span>{}</span>", lines.join("<br>"))
+    }
+}
+
+fn between([low, high]: [f64; 2]) -> String {
+    format!("{} to {}", number(low), number(high))
 }
 
 /// The series that get no chart.

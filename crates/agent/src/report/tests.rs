@@ -1,4 +1,4 @@
-use types::{Alert, AlertState, Parts, RowStatus, ScoreRow, SeriesKey, Severity, Timestamp};
+use types::{Alert, AlertState, Grounds, Parts, RowStatus, ScoreRow, SeriesKey, Severity, Timestamp};
 
 use super::*;
 
@@ -58,7 +58,18 @@ fn alert(id: &str, state: AlertState, start: usize, end: usize, score: f64) -> A
             reconstruction: score,
             ..Parts::default()
         },
+        at: Some(at(start)),
+        grounds: Some(Grounds {
+            shares: Parts {
+                reconstruction: 0.75,
+                range: 0.25,
+                ..Parts::default()
+            },
+            seen: Some([28.0, 72.0]),
+            time_of_day: Some([48.0, 53.5]),
+        }),
         limit: None,
+        silence: None,
         bundle: "general@0123456789ab".to_owned(),
         schema_version: Alert::SCHEMA_VERSION,
     }

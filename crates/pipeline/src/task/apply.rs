@@ -6,7 +6,8 @@ use std::sync::Arc;
 use alerting::{Observation, Origin, Outlook, Reading};
 use scorer::WindowOutput;
 use scorer::causal::{Forecast, Scored, WindowResult};
-use types::{Alert, DurationMs, Occurrence, RowStatus, ScoreRow, SeriesKey};
+use scorer::manifest::ModelKind;
+use types::{Alert, Bucket, DurationMs, Occurrence, RowStatus, ScoreRow, SeriesKey};
 use windowing::Closed;
 
 use super::{Answer, Due, Output, Queued, Task, Verdicts};
@@ -19,9 +20,7 @@ impl Task {
             if answers.is_empty() {
                 return;
             }
-            if let Queued::Closed {
-                window: Some(due), ..
-            } = queued
+            if let Some(due) = queued.due_mut()
                 && let Some(answer) = answers.remove(&due.id)
             {
                 due.answer = answer.map_or(Answer::Failed, Answer::Given);
@@ -33,13 +32,21 @@ impl Task {
     /// Applies the queue up to the first window that the nets have not answered.
     pub(super) fn apply(&mut self, out: &mut Vec<Output>) {
         while let Some(front) = self.state.queue.front() {
-            if matches!(front, Queued::Closed { window: Some(due), .. } if due.answer == Answer::Awaited) {
+            if front.due().is_some_and(|due| due.answer == Answer::Awaited) {
                 return;
             }
             let Some(queued) = self.state.queue.pop_front() else {
                 return;
             };
             match queued {
+                Queued::Coarse {
+                    series,
+                    bucket,
+                    floor,
+                    window,
+                } => {
+                    self.apply_coarse(&series, &bucket, floor, window.as_ref());
+                }
                 Queued::Closed {
                     series,
                     closed,
@@ -65,12 +72,37 @@ impl Task {
                         .flush(spec, &calibration, interval, floor, available_at, &mut scored);
                     self.emit(&series, interval, scored, out);
                 }
+                Queued::Silent {
+                    series,
+                    missed,
+                    available_at,
+                } => {
+                    let mut alerts = Vec::new();
+                    let settings = Arc::clone(&self.settings);
+                    let verdicts = verdicts_of(&settings, &mut self.state.verdicts, &series);
+                    let origin = origin(&settings, &series);
+                    verdicts.silence.begin(&origin, missed, available_at, &mut alerts);
+                    self.emit_alerts(alerts, out);
+                }
+                Queued::Returned {
+                    series,
+                    at,
+                    available_at,
+                } => {
+                    let mut alerts = Vec::new();
+                    if let Some(verdicts) = self.state.verdicts.get_mut(&series) {
+                        let origin = origin(&self.settings, &series);
+                        verdicts.silence.end(&origin, available_at, at, &mut alerts);
+                    }
+                    self.emit_alerts(alerts, out);
+                }
                 Queued::Evict { series, available_at } => {
                     let mut alerts = Vec::new();
                     if let Some(mut verdicts) = self.state.verdicts.remove(&series) {
                         let origin = origin(&self.settings, &series);
                         verdicts.machine.end(&origin, available_at, &mut alerts);
                         verdicts.limits.end(&origin, available_at, &mut alerts);
+                        verdicts.silence.end(&origin, available_at, None, &mut alerts);
                     }
                     self.emit_alerts(alerts, out);
                 }
@@ -78,6 +110,16 @@ impl Task {
                 Queued::Processed { next_offset } => out.push(Output::Processed { next_offset }),
             }
         }
+    }
+
+    fn apply_coarse(&mut self, series: &SeriesKey, bucket: &Bucket, floor: f64, window: Option<&Due>) {
+        let settings = Arc::clone(&self.settings);
+        let verdicts = verdicts_of(&settings, &mut self.state.verdicts, series);
+        let spec = &settings.settings(verdicts.rule).score;
+        let result = window.and_then(|due| due.result(settings.model.kind));
+        verdicts
+            .scorer
+            .close_coarse(spec, floor, bucket, result.as_ref());
     }
 
     fn apply_closed(
@@ -92,16 +134,9 @@ impl Task {
         let settings = Arc::clone(&self.settings);
         let verdicts = verdicts_of(&settings, &mut self.state.verdicts, series);
         let spec = &settings.settings(verdicts.rule).score;
-        let result = window.as_ref().and_then(|due| match &due.answer {
-            Answer::Given(output) => Some(WindowResult {
-                model: settings.model.kind,
-                affine: due.affine,
-                reconstruction: &output.reconstruction,
-                critic: output.critic.map(f64::from),
-                filled_share: due.filled_share,
-            }),
-            Answer::Awaited | Answer::Failed => None,
-        });
+        let result = window.as_ref().and_then(|due| due.result(settings.model.kind));
+        let plan = verdicts.plan(&settings, closed.bucket.start, interval);
+        verdicts.scorer.set_learning(verdicts.rest.learns(plan));
         let mut scored = Vec::new();
         let forecast = verdicts.scorer.close(
             spec,
@@ -130,7 +165,8 @@ impl Task {
         let settings = Arc::clone(&self.settings);
         let verdicts = verdicts_of(&settings, &mut self.state.verdicts, series);
         let own = settings.settings(verdicts.rule);
-        if own.limits.is_set() {
+        let is_planned = verdicts.plan(&settings, closed.bucket.start, interval).is_some();
+        if own.limits.is_set() && !is_planned {
             let seen = Reading {
                 start: closed.bucket.start,
                 interval,
@@ -170,7 +206,11 @@ impl Task {
             let verdicts = verdicts_of(&settings, &mut self.state.verdicts, series);
             let spec = &settings.settings(verdicts.rule).alert;
             let origin = origin(&settings, series);
+            let plan = verdicts.plan(&settings, scored.bucket.start, interval);
+            let score = scored.verdict.map(|verdict| verdict.score);
+            let window = settings.model.window;
             match observation(&scored, interval) {
+                _ if verdicts.rest.covers(spec, window, plan, score) => {}
                 Some(seen) => verdicts.machine.observe(spec, &origin, &seen, &mut alerts),
                 None => {
                     verdicts
@@ -224,6 +264,22 @@ impl Task {
     }
 }
 
+impl Due {
+    /// What the nets said, if they did.
+    fn result(&self, model: ModelKind) -> Option<WindowResult<'_>> {
+        match &self.answer {
+            Answer::Given(output) => Some(WindowResult {
+                model,
+                affine: self.affine,
+                reconstruction: &output.reconstruction,
+                critic: output.critic.map(f64::from),
+                filled_share: self.filled_share,
+            }),
+            Answer::Awaited | Answer::Failed => None,
+        }
+    }
+}
+
 fn verdicts_of<'a>(
     settings: &TaskSettings,
     all: &'a mut BTreeMap<SeriesKey, Verdicts>,
@@ -231,6 +287,7 @@ fn verdicts_of<'a>(
 ) -> &'a mut Verdicts {
     all.entry(series.clone()).or_insert_with(|| Verdicts {
         rule: settings.rule_of(series),
+        maintenance: settings.maintenance_of(series),
         ..Verdicts::default()
     })
 }
@@ -256,6 +313,7 @@ fn observation(scored: &Scored, interval: DurationMs) -> Option<Observation> {
         threshold: verdict.threshold,
         confidence: verdict.confidence,
         parts: verdict.parts,
+        grounds: verdict.grounds,
     })
 }
 
@@ -276,7 +334,7 @@ fn final_row(series: &SeriesKey, scored: &Scored, open: Option<&str>) -> ScoreRo
     }
 }
 
-fn pending_row(series: &SeriesKey, bucket: types::Bucket) -> ScoreRow {
+fn pending_row(series: &SeriesKey, bucket: Bucket) -> ScoreRow {
     ScoreRow {
         timestamp: bucket.start,
         series: series.clone(),

@@ -6,8 +6,9 @@ use scorer::normalise::FloorEstimate;
 use types::{
     Control, ControlKind, Occurrence, Payload, Record, RejectReason, Rejected, Sample, SeriesKey, Timestamp,
 };
-use windowing::SeriesWindow;
+use windowing::{CoarseWindow, SeriesWindow, Window};
 
+use super::silence::Pulse;
 use super::{Answer, Due, Intake, Output, Queued, State, Task};
 use crate::settings::TaskSettings;
 
@@ -52,7 +53,8 @@ impl Task {
             });
         }
         let settings = Arc::clone(&self.settings);
-        let Some(intake) = self.intake(&settings, sample, out)? else {
+        let now = self.clock(sample.time);
+        let Some(intake) = self.intake(&settings, sample, now, out)? else {
             return Ok(());
         };
         let spec = &settings.settings(intake.rule).window;
@@ -66,6 +68,8 @@ impl Task {
             detail: format!("{} at {}: {}", sample.series, sample.time, reason.name()),
         })?;
         self.close(&sample.series, out);
+        self.heard(&sample.series, sample.time, now);
+        self.look_around(now, out);
         Ok(())
     }
 
@@ -74,6 +78,7 @@ impl Task {
         &mut self,
         settings: &TaskSettings,
         sample: &Sample,
+        now: Timestamp,
         out: &mut Vec<Output>,
     ) -> Result<Option<&mut Intake>, Rejected> {
         let key = &sample.series;
@@ -92,8 +97,10 @@ impl Task {
             let intake = Intake {
                 rule,
                 window: SeriesWindow::new(),
+                coarse: CoarseWindow::default(),
                 floor: FloorEstimate::default(),
                 last_use: 0,
+                pulse: Pulse::new(now),
             };
             self.state.series.insert(key.clone(), intake);
             out.push(Output::Occurred(Occurrence::SeriesCreated));
@@ -127,6 +134,7 @@ impl Task {
             return;
         };
         self.state.by_use.remove(&intake.last_use);
+        self.forget_pulse(series, &intake.pulse);
         let available_at = intake.window.event_time().map_or(now, |t| t.max(now));
         self.state.queue.push_back(Queued::Evict {
             series: series.clone(),
@@ -164,6 +172,8 @@ impl Task {
                         self.evict(&series, until, out);
                     }
                 }
+                let now = self.clock(until);
+                self.look_around(now, out);
             }
         }
     }
@@ -199,35 +209,48 @@ impl Task {
         };
         let own = settings.settings(intake.rule);
         let mut occurred = Vec::new();
+        let mut due = |window: Window<'_>, floor: f64, occurred: &mut Vec<Occurrence>| {
+            if window.filled_share() > own.max_filled_share {
+                occurred.push(Occurrence::WindowSkipped);
+                return None;
+            }
+            let values: Vec<f64> = window.values().collect();
+            let model = &settings.model;
+            let (affine, input) = model.scaler.input(&values, model.window, floor);
+            let id = state.next_due;
+            state.next_due += 1;
+            out.push(Output::Due {
+                id,
+                input: input.clone(),
+            });
+            occurred.push(Occurrence::WindowDue);
+            Some(Due {
+                id,
+                affine,
+                filled_share: window.filled_share(),
+                input,
+                answer: Answer::Awaited,
+            })
+        };
         while let Some(closed) = intake.window.next_closed(&own.window, &mut occurred) {
             if !closed.bucket.filled {
                 intake.floor.push(closed.bucket.value);
             }
             let floor = intake.floor.floor();
-            let window = intake.window.window().and_then(|window| {
-                if window.filled_share() > own.max_filled_share {
-                    occurred.push(Occurrence::WindowSkipped);
-                    return None;
-                }
-                let values: Vec<f64> = window.values().collect();
-                let model = &settings.model;
-                let (affine, input) = model.scaler.input(&values, model.window, floor);
-                let id = state.next_due;
-                state.next_due += 1;
-                out.push(Output::Due {
-                    id,
-                    input: input.clone(),
-                });
-                occurred.push(Occurrence::WindowDue);
-                Some(Due {
-                    id,
-                    affine,
-                    filled_share: window.filled_share(),
-                    input,
-                    answer: Answer::Awaited,
-                })
-            });
             let interval = intake.window.interval().unwrap_or(1);
+            let (length, factor) = (own.window.window, own.score.coarse_factor);
+            if let Some(bucket) = intake.coarse.push(length, factor, interval, &closed) {
+                let window = intake.coarse.window();
+                let window = window.and_then(|window| due(window, floor, &mut occurred));
+                state.queue.push_back(Queued::Coarse {
+                    series: series.clone(),
+                    bucket,
+                    floor,
+                    window,
+                });
+            }
+            let window = intake.window.window();
+            let window = window.and_then(|window| due(window, floor, &mut occurred));
             state.queue.push_back(Queued::Closed {
                 series: series.clone(),
                 closed,

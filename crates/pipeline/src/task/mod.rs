@@ -1,24 +1,28 @@
 //! Everything of one input partition: series, windows, scores, open alerts.
 //!
 //! `intake` is what records and controls change at once: series and windows. `apply` is what follows as the queue
-//! between the two is applied in order: scores, alerts, rows.
+//! between the two is applied in order: scores, alerts, rows. `silence` notices series that come no more.
 
 mod apply;
 mod intake;
+mod rest;
+mod silence;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use alerting::{AlertMachine, LimitMachine};
+use alerting::{AlertMachine, LimitMachine, Missed, SilenceMachine};
 use scorer::WindowOutput;
 use scorer::causal::SeriesScorer;
 use scorer::normalise::{Affine, FloorEstimate};
 use serde::{Deserialize, Serialize};
 use types::{
-    Alert, Control, DurationMs, Forecast, Occurrence, Record, Rejected, ScoreRow, SeriesKey, Timestamp,
+    Alert, Bucket, Control, DurationMs, Forecast, Occurrence, Record, Rejected, ScoreRow, SeriesKey, Timestamp,
 };
-use windowing::{Closed, SeriesWindow};
+use windowing::{Closed, CoarseWindow, SeriesWindow};
 
+use self::rest::Rest;
+use self::silence::{Pulse, Watch};
 use crate::settings::TaskSettings;
 
 /// What goes into a task.
@@ -85,6 +89,7 @@ struct State {
     by_use: BTreeMap<u64, SeriesKey>,
     uses: u64,
     next_due: u64,
+    watch: Watch,
     /// What has happened but is not applied yet, in order; the front waits for the nets.
     queue: VecDeque<Queued>,
     /// Output side: what changes as the queue is applied.
@@ -102,6 +107,7 @@ impl State {
             by_use: BTreeMap::new(),
             uses: 0,
             next_due: 0,
+            watch: Watch::default(),
             queue: VecDeque::new(),
             verdicts: BTreeMap::new(),
             muted,
@@ -115,21 +121,35 @@ struct Intake {
     #[serde(skip)]
     rule: Option<usize>,
     window: SeriesWindow,
+    coarse: CoarseWindow,
     floor: FloorEstimate,
     last_use: u64,
+    pulse: Pulse,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Verdicts {
     #[serde(skip)]
     rule: Option<usize>,
+    /// What of the settings' maintenance is the series' own.
+    #[serde(skip)]
+    maintenance: Vec<usize>,
     scorer: SeriesScorer,
     machine: AlertMachine,
     limits: LimitMachine,
+    silence: SilenceMachine,
+    rest: Rest,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Queued {
+    /// The coarse bucket that closed with the bucket after it in the queue.
+    Coarse {
+        series: SeriesKey,
+        bucket: Bucket,
+        floor: f64,
+        window: Option<Due>,
+    },
     Closed {
         series: SeriesKey,
         closed: Closed,
@@ -143,6 +163,18 @@ enum Queued {
         floor: f64,
         available_at: Timestamp,
     },
+    /// The series is silent.
+    Silent {
+        series: SeriesKey,
+        missed: Missed,
+        available_at: Timestamp,
+    },
+    /// It came back, or (without a time) is given up.
+    Returned {
+        series: SeriesKey,
+        at: Option<Timestamp>,
+        available_at: Timestamp,
+    },
     Evict {
         series: SeriesKey,
         available_at: Timestamp,
@@ -151,6 +183,23 @@ enum Queued {
     Processed {
         next_offset: i64,
     },
+}
+
+impl Queued {
+    /// The window that it carries.
+    fn due(&self) -> Option<&Due> {
+        match self {
+            Self::Closed { window, .. } | Self::Coarse { window, .. } => window.as_ref(),
+            _ => None,
+        }
+    }
+
+    fn due_mut(&mut self) -> Option<&mut Due> {
+        match self {
+            Self::Closed { window, .. } | Self::Coarse { window, .. } => window.as_mut(),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -199,18 +248,16 @@ impl Task {
         }
         for (series, verdicts) in &mut state.verdicts {
             verdicts.rule = settings.rule_of(series);
+            verdicts.maintenance = settings.maintenance_of(series);
         }
         Ok(Self { settings, state })
     }
 
     /// Windows that wait for the nets, in order.
     pub fn unanswered(&self) -> impl Iterator<Item = (u64, &[f32])> {
-        self.state.queue.iter().filter_map(|queued| match queued {
-            Queued::Closed {
-                window: Some(due), ..
-            } if due.answer == Answer::Awaited => Some((due.id, due.input.as_slice())),
-            _ => None,
-        })
+        let due = self.state.queue.iter().filter_map(Queued::due);
+        due.filter(|due| due.answer == Answer::Awaited)
+            .map(|due| (due.id, due.input.as_slice()))
     }
 
     /// Series held now.
@@ -225,7 +272,9 @@ impl Task {
         self.state
             .verdicts
             .values()
-            .map(|v| usize::from(v.machine.open_id().is_some()) + v.limits.open())
+            .map(|v| {
+                usize::from(v.machine.open_id().is_some()) + v.limits.open() + usize::from(v.silence.is_open())
+            })
             .sum()
     }
 
@@ -253,7 +302,7 @@ impl Task {
             .series
             .values()
             .filter(|intake| intake.last_use <= quiet_since);
-        quiet.into_iter().any(|intake| {
+        self.state.watch.is_due(until) || quiet.into_iter().any(|intake| {
             let spec = &self.settings.settings(intake.rule).window;
             intake.window.is_idle(spec, until)
                 || intake

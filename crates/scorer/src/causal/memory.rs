@@ -36,6 +36,9 @@ fn full(model: ModelKind) -> SeriesScorer {
             critic: matches!(model, ModelKind::Tadgan).then_some(spread),
             filled_share: 0.0,
         };
+        if index % 6 == 5 {
+            scorer.close_coarse(&spec, 1e-3, &bucket, Some(&window));
+        }
         scorer.close(
             &spec,
             &calibration,
@@ -52,12 +55,13 @@ fn full(model: ModelKind) -> SeriesScorer {
     scorer
 }
 
-fn tails(scorer: &SeriesScorer) -> [&Tail; 4] {
+fn tails(scorer: &SeriesScorer) -> [&Tail; 5] {
     [
         &scorer.reconstruction,
         &scorer.prediction,
         &scorer.critic,
         &scorer.envelope,
+        scorer.coarse.tail(),
     ]
 }
 
@@ -67,7 +71,7 @@ fn live_bytes(scorer: &SeriesScorer) -> usize {
         .map(|t| t.live_bytes() - size_of::<Tail>())
         .iter()
         .sum();
-    let floats = scorer.misses.capacity() + scorer.recent.capacity() + scorer.peaks.past.capacity();
+    let floats = scorer.misses.capacity() + scorer.peaks.recent.capacity() + scorer.peaks.past.capacity();
     let held = scorer.held.capacity() * size_of::<[Option<f32>; 4]>();
     let waiting = scorer.waiting.capacity() * size_of::<Waiting>();
     size_of::<SeriesScorer>() + tails + 4 * floats + held + waiting + scorer.day.heap_bytes()
