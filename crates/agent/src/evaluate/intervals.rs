@@ -135,7 +135,7 @@ pub fn f1_interval(files: &[Confusion], seed: u64) -> Option<(f64, f64)> {
 }
 
 /// Steele, Lea and Flood 2014: the whole of a small seeded generator.
-fn splitmix64(state: &mut u64) -> u64 {
+pub(super) fn splitmix64(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let z = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -16,14 +16,14 @@ use crate::failure::Failure;
 use crate::replay::{Counts, Replay, Sink};
 
 /// One series of a labelled file: what a detector may know, and what is to be found.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Series {
     /// The file's path below the folder.
     pub file: String,
     /// The file's first folder.
     pub family: String,
     /// The series.
-    pub series: String,
+    pub series: SeriesKey,
     /// Its samples in the order in which they came.
     pub samples: Vec<(Timestamp, f64)>,
     /// Its closed buckets, ascending: what a detector that works on the product's grid may know.
@@ -101,7 +101,6 @@ pub(super) fn read(
     let series = taken.into_iter().map(|(key, taken)| Series {
         file: file.name.clone(),
         family: file.family.clone(),
-        series: key.to_string(),
         samples: taken.samples,
         interval: taken
             .buckets
@@ -110,6 +109,7 @@ pub(super) fn read(
             .min(),
         buckets: taken.buckets,
         windows: labels.windows(path, &key),
+        series: key,
         whole,
         from,
     });
@@ -151,27 +151,11 @@ pub(super) fn replay(
     (host, task): (&mut Host, &TaskSettings),
     series: &[Series],
 ) -> Result<(Counts, Vec<Detections>), Failure> {
-    let mut heard = Heard {
-        by_series: series
-            .iter()
-            .map(|s| (s.series.clone(), Said::default()))
-            .collect(),
-    };
+    let mut heard = Heard::of(series);
     let mut replay = Replay::new(&file.path, false, host, &mut heard);
     replay.plain(task, options, &ProgressBar::hidden())?;
     let counts = replay.counts();
-    let said = series.iter().map(|one| {
-        let said = heard.by_series.remove(&one.series).unwrap_or_default();
-        let mut detections = Detections {
-            scores: said.scores,
-            levels: said.levels,
-            alerts: said.alerts.into_values().collect(),
-        };
-        detections.scores.sort_by_key(|(at, _)| *at);
-        detections.levels.sort_by_key(|(at, _)| *at);
-        detections.alerts.sort_unstable();
-        detections
-    });
+    let said = series.iter().map(|one| heard.detections(&one.series));
     Ok((counts, said.collect()))
 }
 
@@ -185,8 +169,8 @@ pub(super) fn apart(windows: &[(Timestamp, Timestamp)]) -> Vec<(Timestamp, Times
 }
 
 /// What a replay said of the series that are judged.
-struct Heard {
-    by_series: BTreeMap<String, Said>,
+pub(super) struct Heard {
+    by_series: BTreeMap<SeriesKey, Said>,
 }
 
 #[derive(Default)]
@@ -198,8 +182,45 @@ struct Said {
 }
 
 impl Heard {
+    /// Nothing yet, of each of `series`.
+    pub(super) fn of(series: &[Series]) -> Self {
+        let names = series.iter().map(|one| one.series.clone());
+        Self {
+            by_series: names.map(|name| (name, Said::default())).collect(),
+        }
+    }
+
+    /// All that was said of a series; it is given once.
+    pub(super) fn detections(&mut self, series: &SeriesKey) -> Detections {
+        let said = self.by_series.remove(series).unwrap_or_default();
+        let mut detections = Detections {
+            scores: said.scores,
+            levels: said.levels,
+            alerts: said.alerts.into_values().collect(),
+        };
+        detections.scores.sort_by_key(|(at, _)| *at);
+        detections.levels.sort_by_key(|(at, _)| *at);
+        detections.alerts.sort_unstable();
+        detections
+    }
+
+    /// Takes one output of a task.
+    pub(super) fn hear(&mut self, output: Output) {
+        match output {
+            Output::Row(row) => self.row(&row),
+            // A limit that is crossed is no anomaly found.
+            Output::Alert(alert) if alert.limit.is_none() => self.alert(alert),
+            Output::Alert(_)
+            | Output::Forecast(_)
+            | Output::Due { .. }
+            | Output::Occurred(_)
+            | Output::Processed { .. }
+            | Output::Rejected { .. } => {}
+        }
+    }
+
     fn row(&mut self, row: &ScoreRow) {
-        let Some(said) = self.by_series.get_mut(row.series.as_str()) else {
+        let Some(said) = self.by_series.get_mut(&row.series) else {
             return;
         };
         let Some(at) = row.available_at else { return };
@@ -209,7 +230,7 @@ impl Heard {
     }
 
     fn alert(&mut self, alert: Alert) {
-        let Some(said) = self.by_series.get_mut(alert.series.as_str()) else {
+        let Some(said) = self.by_series.get_mut(&alert.series) else {
             return;
         };
         match alert.state {
@@ -228,21 +249,11 @@ impl Heard {
 
 impl Sink for Heard {
     fn admits(&self, sample: &Sample) -> bool {
-        self.by_series.contains_key(sample.series.as_str())
+        self.by_series.contains_key(&sample.series)
     }
 
     fn take(&mut self, output: Output) -> Result<(), Failure> {
-        match output {
-            Output::Row(row) => self.row(&row),
-            // A limit that is crossed is no anomaly found.
-            Output::Alert(alert) if alert.limit.is_none() => self.alert(alert),
-            Output::Alert(_)
-            | Output::Forecast(_)
-            | Output::Due { .. }
-            | Output::Occurred(_)
-            | Output::Processed { .. }
-            | Output::Rejected { .. } => {}
-        }
+        self.hear(output);
         Ok(())
     }
 

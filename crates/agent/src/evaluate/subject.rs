@@ -162,10 +162,15 @@ mod tests {
             odd: true,
         };
         let series = |times: &[i64], windows: &[(i64, i64)], whole| Series {
+            file: file.name.clone(),
+            family: file.family.clone(),
+            series: types::SeriesKey::from_name("x").unwrap(),
+            buckets: Vec::new(),
+            interval: None,
+            from: Timestamp::default(),
             samples: times.iter().map(|t| (minute(*t), 1.0)).collect(),
             windows: windows.iter().map(|(a, b)| (minute(*a), minute(*b))).collect(),
             whole,
-            ..Series::default()
         };
         let two = |whole| {
             [

@@ -34,7 +34,7 @@ pub(super) struct Workers<'a> {
 /// What was measured.
 #[derive(Default)]
 pub(super) struct Measured {
-    /// By detector: the products, their variants, what else there is, and last the one that is never heard.
+    /// By detector: the products, what they are held against, and last the one that is never heard.
     pub(super) detectors: Vec<(String, Vec<Judged>)>,
     /// The series that were looked at.
     pub(super) series: BTreeSet<String>,
@@ -42,17 +42,17 @@ pub(super) struct Measured {
     pub(super) failed: u64,
 }
 
-/// One product, whole or with a part replaced: its row's name, and what replays files through it.
+/// One product: its row's name, and what replays files through it.
 type Product = (String, Host, TaskSettings);
 
 impl Workers<'_> {
     /// Measures every file; the result does not depend on how many threads there are. Each of `servings` is a product by the name
-    /// of its row; the first one's variants are measured beside it.
+    /// of its row; what they are held against has the first one's settings.
     ///
     /// # Errors
-    /// A file that cannot be used, the first by name; a bundle that has no variants.
+    /// A file that cannot be used, the first by name.
     pub(super) fn run(&self, servings: Vec<(String, Serving)>) -> Result<Measured, Failure> {
-        let workers = self.workers(servings)?;
+        let workers = self.workers(servings);
         let bar = progress_bar(self.files.len());
         let next = AtomicUsize::new(0);
         let outcomes: Mutex<BTreeMap<usize, Result<Measured, Failure>>> = Mutex::default();
@@ -86,37 +86,24 @@ impl Workers<'_> {
     }
 
     /// The products of each thread.
-    fn workers(&self, servings: Vec<(String, Serving)>) -> Result<Vec<Vec<Product>>, Failure> {
+    fn workers(&self, servings: Vec<(String, Serving)>) -> Vec<Vec<Product>> {
         let threads = servings.first().map_or(0, |(_, serving)| serving.backends.len());
         let mut workers: Vec<Vec<Product>> = (0..threads).map(|_| Vec::new()).collect();
-        let mut variants = Vec::new();
-        for (at, (name, serving)) in servings.into_iter().enumerate() {
+        for (name, serving) in servings {
             let task = self.settings.task("", serving.model());
-            if at == 0 && !self.only_agent {
-                for _ in 0..threads {
-                    variants.push(ablation::all(&serving.bundle)?);
-                }
-            }
             for (worker, backend) in workers.iter_mut().zip(serving.backends) {
                 worker.push((name.clone(), Host::new(vec![backend]), task.clone()));
             }
         }
-        for (worker, variants) in workers.iter_mut().zip(variants) {
-            worker.extend(variants.into_iter().map(|variant| {
-                let mut task = self.settings.task("", variant.model);
-                (variant.adapt)(&mut task);
-                (variant.name.to_owned(), Host::new(vec![variant.backend]), task)
-            }));
-        }
-        Ok(workers)
+        workers
     }
 
     /// One file through everything.
     fn file(&self, file: &LabelledFile, products: &mut [Product]) -> Result<Measured, Failure> {
-        let Some((_, _, task)) = products.first() else {
+        let Some(task) = products.first().map(|(_, _, task)| task.clone()) else {
             return Ok(Measured::default());
         };
-        let series = stream::read(file, self.labels, self.read, task, self.choice)?;
+        let series = stream::read(file, self.labels, self.read, &task, self.choice)?;
         if series.is_empty() && self.choice.series.is_some() {
             return Ok(Measured::default());
         }
@@ -128,7 +115,7 @@ impl Workers<'_> {
             said.push((name.clone(), detections));
         }
         if !self.only_agent {
-            said.extend(others(&series));
+            said.extend(others(&task, &series));
         }
         said.push(("constant".to_owned(), vec![Detections::default(); series.len()]));
         let subjects = subject::subjects(file, &series);
@@ -144,17 +131,18 @@ impl Workers<'_> {
                 .iter()
                 .map(|(name, said)| (name.clone(), judge(said)))
                 .collect(),
-            series: series.into_iter().map(|one| one.series).collect(),
+            series: series.iter().map(|one| one.series.to_string()).collect(),
             failed,
         })
     }
 }
 
-/// What is no variant of the product, on each series.
-fn others(series: &[Series]) -> Vec<(String, Vec<Detections>)> {
+/// What the product is held against, on each series: the product without its nets, and other detectors.
+fn others(task: &TaskSettings, series: &[Series]) -> Vec<(String, Vec<Detections>)> {
     let mut rows: Vec<(String, Vec<Detections>)> = Vec::new();
     for one in series {
-        for (at, (name, detections)) in baselines::all(one).into_iter().enumerate() {
+        let said = ablation::all(task, one).into_iter().chain(baselines::all(one));
+        for (at, (name, detections)) in said.enumerate() {
             match rows.get_mut(at) {
                 Some((_, said)) => said.push(detections),
                 None => rows.push((name.to_owned(), vec![detections])),
