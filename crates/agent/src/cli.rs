@@ -171,6 +171,9 @@ pub struct EvaluateArgs {
     /// Print one JSON document instead of the table
     #[arg(long)]
     pub json: bool,
+    /// Write the JSON document to a file, too
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// `agent demo`.
@@ -260,6 +263,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             half: args.half,
             only_agent: args.only_agent,
             json: args.json,
+            out: args.out,
         }),
         Command::Demo(args) => crate::demo::run(&DemoOptions {
             live: args.live,

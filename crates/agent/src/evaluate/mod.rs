@@ -67,9 +67,11 @@ pub struct EvaluateOptions {
     pub only_agent: bool,
     /// One JSON document instead of the table.
     pub json: bool,
+    /// A file that takes the JSON document, whatever is printed.
+    pub out: Option<PathBuf>,
 }
 
-/// Everything that was measured: the document that `--json` prints.
+/// Everything that was measured: the document of `--json` and `--out`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Evaluation {
     /// Version of this layout.
@@ -162,7 +164,7 @@ pub fn run(options: &EvaluateOptions) -> Result<(), Failure> {
         only_agent: options.only_agent,
     };
     let measured = workers.run(servings)?;
-    note_missing(&measured, &choice, options)?;
+    note_missing(&measured, options)?;
     let detectors: Vec<DetectorReport> = measured
         .detectors
         .iter()
@@ -181,10 +183,14 @@ pub fn run(options: &EvaluateOptions) -> Result<(), Failure> {
         half: options.half,
         detectors,
     };
+    let mut document = serde_json::to_string_pretty(&evaluation).map_err(Failure::internal)?;
+    document.push('\n');
+    if let Some(path) = &options.out {
+        let fail = |e| Failure::io(format_args!("{} cannot be written: {e}", path.display()));
+        std::fs::write(path, &document).map_err(fail)?;
+    }
     crate::logging::say(&if options.json {
-        let mut text = serde_json::to_string_pretty(&evaluation).map_err(Failure::internal)?;
-        text.push('\n');
-        text
+        document
     } else {
         table::render(&evaluation)
     });
@@ -207,30 +213,20 @@ fn note_unused(found: &Found, options: &EvaluateOptions) {
 }
 
 /// Says what was asked for and did not happen.
-fn note_missing(measured: &Measured, choice: &Choice, options: &EvaluateOptions) -> Result<(), Failure> {
+fn note_missing(measured: &Measured, options: &EvaluateOptions) -> Result<(), Failure> {
     if measured.failed > 0 {
         eprintln!(
             "warning: the nets failed on {} windows, which stay without a score",
             measured.failed
         );
     }
-    let (Some(list), Some(path)) = (&choice.series, &options.series) else {
-        return Ok(());
-    };
-    if measured.series.is_empty() {
-        let message = format!("{}: no series of it is in a labelled file", path.display());
-        return Err(Failure::data(message));
+    match &options.series {
+        Some(path) if measured.series.is_empty() => {
+            let message = format!("{}: no series of it is in a labelled file", path.display());
+            Err(Failure::data(message))
+        }
+        _ => Ok(()),
     }
-    let missing = list.len().saturating_sub(measured.series.len());
-    // A list may serve several folders, and a half leaves files out.
-    if missing > 0 && options.half.is_none() {
-        eprintln!(
-            "note: {missing} of the {} series that {} lists are in no labelled file",
-            list.len(),
-            path.display()
-        );
-    }
-    Ok(())
 }
 
 /// The bundles, by the names of their rows.
