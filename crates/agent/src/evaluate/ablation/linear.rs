@@ -3,7 +3,7 @@
 /// Sweeps of rotations after which what is left off the diagonal is left there; a dozen do.
 const SWEEPS: usize = 50;
 /// Share of a matrix's squared entries that may be left off the diagonal.
-const LEFT: f64 = 1e-22;
+const LEFT: f64 = 1e-20;
 
 /// `mean + Σ ⟨w − mean, v⟩ v` over the first principal components `v` of some windows.
 #[derive(Clone, Debug, Default)]
@@ -68,17 +68,21 @@ fn eigen(mut matrix: Vec<Vec<f64>>) -> Vec<(f64, Vec<f64>)> {
         }
         sum
     };
-    let all = square(&matrix, |_, _| true);
+    let left = LEFT * square(&matrix, |_, _| true);
+    // All entries at most this large would together be what may be left.
+    let nothing = left.sqrt() / n.max(1) as f64;
     let mut vectors: Vec<Vec<f64>> = (0..n)
         .map(|i| (0..n).map(|j| f64::from(u8::from(i == j))).collect())
         .collect();
     for _ in 0..SWEEPS {
-        if square(&matrix, |i, j| i != j) <= LEFT * all {
+        if square(&matrix, |i, j| i != j) <= left {
             break;
         }
         for p in 0..n {
             for q in p + 1..n {
-                rotate(&mut matrix, &mut vectors, p, q);
+                if matrix[p][q].abs() > nothing {
+                    rotate(&mut matrix, &mut vectors, p, q);
+                }
             }
         }
     }
@@ -87,12 +91,9 @@ fn eigen(mut matrix: Vec<Vec<f64>>) -> Vec<(f64, Vec<f64>)> {
     pairs
 }
 
-/// Turns the plane of `p` and `q` so that their entry off the diagonal is 0; `vectors` turn with it.
+/// Turns the plane of `p` < `q` so that their entry off the diagonal, which is not 0, becomes so; `vectors` turn with it.
 fn rotate(matrix: &mut [Vec<f64>], vectors: &mut [Vec<f64>], p: usize, q: usize) {
     let off = matrix[p][q];
-    if off == 0.0 {
-        return;
-    }
     let slope = (matrix[q][q] - matrix[p][p]) / (2.0 * off);
     let tan = slope.signum() / (slope.abs() + slope.hypot(1.0));
     let cos = 1.0 / tan.hypot(1.0);
