@@ -208,8 +208,8 @@ impl Heard {
     pub(super) fn hear(&mut self, output: Output) {
         match output {
             Output::Row(row) => self.row(&row),
-            // A limit that is crossed is no anomaly found.
-            Output::Alert(alert) if alert.limit.is_none() => self.alert(alert),
+            // A limit that is crossed is no anomaly found, nor is a series that comes no more.
+            Output::Alert(alert) if alert.limit.is_none() && alert.silence.is_none() => self.alert(alert),
             Output::Alert(_)
             | Output::Forecast(_)
             | Output::Due { .. }
