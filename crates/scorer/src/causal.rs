@@ -3,6 +3,7 @@
 //! Nets that only reconstruct have seen the bucket they are held against. Nets that predict say before it closes what it
 //! will be: that forecast is kept until the bucket is judged, and its error is a channel of its own.
 
+mod memory;
 mod peaks;
 
 use std::collections::VecDeque;
@@ -559,7 +560,5 @@ struct Context<'a> {
     available_at: Timestamp,
 }
 
-#[cfg(test)]
-mod memory;
 #[cfg(test)]
 mod tests;

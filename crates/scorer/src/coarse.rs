@@ -59,7 +59,6 @@ impl Coarse {
         decades
     }
 
-    #[cfg(test)]
     pub(crate) fn tail(&self) -> &Tail {
         &self.tail
     }

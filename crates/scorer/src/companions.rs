@@ -117,7 +117,6 @@ impl DayEnvelope {
     }
 
     /// Memory beside the value itself.
-    #[cfg(test)]
     pub(crate) fn heap_bytes(&self) -> usize {
         self.slots.capacity() * size_of::<f32>()
     }

@@ -163,6 +163,12 @@ impl FloorEstimate {
         }
     }
 
+    /// Memory beside the value itself (bytes).
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.first.capacity() * size_of::<f64>()
+    }
+
     /// The floor so far, data units.
     #[must_use]
     pub fn floor(&self) -> f64 {

@@ -9,6 +9,10 @@ use sketch::{RESOLUTION, Sketch, rounded};
 /// Rarest that is told apart, in decades of tail probability.
 pub const DECADES_MAX: f64 = 16.0;
 
+/// Decades by which a fit is believed beyond the rarest that its reference could hold: a few hundred errors do not tell what
+/// happens once in a hundred thousand.
+const EXTRAPOLATION: f64 = 1.5;
+
 /// Fewest errors a tail is fitted to, once the reference is twice as long.
 const EXCESSES_MIN: u32 = 10;
 
@@ -83,15 +87,20 @@ impl Tail {
             // The fit may be older than the rank.
             rank.min(fit.base())
         };
-        decades.clamp(0.0, DECADES_MAX)
+        decades.clamp(0.0, self.decades_max())
     }
 
     /// The error (data units) at which [`Self::decades`] reaches `decades`; `None` while the reference is
-    /// too short to have a tail, or `decades` lies below it.
+    /// too short to have a tail or to tell `decades`, or `decades` lies below it.
     pub fn error_at(&mut self, spec: &TailSpec, floor: f64, decades: f64) -> Option<f64> {
         let fit = self.fit(spec)?;
         let above = decades - fit.base();
-        (fit.k > 0 && above >= 0.0).then(|| fit.error_at(floor, above))
+        (fit.k > 0 && above >= 0.0 && decades <= self.decades_max()).then(|| fit.error_at(floor, above))
+    }
+
+    /// What the reference can tell at most: its own resolution and [`EXTRAPOLATION`].
+    fn decades_max(&self) -> f64 {
+        ((self.len() as f64 + 1.0).log10() + EXTRAPOLATION).min(DECADES_MAX)
     }
 
     /// The middle one of the errors that the last fit saw (data units); `None` while there is none.
@@ -105,10 +114,9 @@ impl Tail {
         self.since_fit = self.since_fit.saturating_add(1);
     }
 
-    /// Memory of the whole.
-    #[cfg(test)]
-    pub(crate) fn live_bytes(&self) -> usize {
-        size_of::<Self>() + self.errors.heap_bytes()
+    /// Memory beside the value itself.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.errors.heap_bytes()
     }
 
     fn fit(&mut self, spec: &TailSpec) -> Option<Fit> {

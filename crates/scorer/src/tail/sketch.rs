@@ -140,7 +140,6 @@ impl Sketch {
     }
 
     /// Memory beside the value itself.
-    #[cfg(test)]
     pub(super) fn heap_bytes(&self) -> usize {
         self.items.capacity() * size_of::<Item>()
     }
