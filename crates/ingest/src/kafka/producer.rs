@@ -1,5 +1,6 @@
 //! Outputs, and the offsets that they belong to.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -38,6 +39,8 @@ pub struct Producer {
     /// With its own thread: aborting waits for delivery reports without serving them.
     inner: ThreadedProducer<Reports>,
     transactional: bool,
+    /// A commit has no answer: until it has one, librdkafka does nothing but ask for it again.
+    committing: Cell<bool>,
 }
 
 impl Producer {
@@ -52,6 +55,7 @@ impl Producer {
         Ok(Self {
             inner,
             transactional: matches!(delivery, Delivery::Transactional { .. }),
+            committing: Cell::new(false),
         })
     }
 
@@ -144,18 +148,33 @@ impl Producer {
                 .send_offsets_to_transaction(&next_offsets(next)?, consumer.membership()?, timeout)
                 .map_err(|e| KafkaError::new("add offsets to the transaction", &e))?;
         }
-        self.inner
-            .commit_transaction(timeout)
+        self.commit_transaction(timeout)
             .map_err(|e| KafkaError::new("commit the transaction", &e))
     }
 
-    /// Drops what was sent since [`begin`](Self::begin): readers of committed records never see it.
+    /// Commits, or asks again for the answer of a commit.
+    fn commit_transaction(&self, timeout: Duration) -> Result<(), Native> {
+        let result = self.inner.commit_transaction(timeout);
+        let retriable = |e: &Native| matches!(e, Native::Transaction(e) if e.is_retriable());
+        self.committing.set(result.as_ref().is_err_and(retriable));
+        result
+    }
+
+    /// Ends what was begun. What was sent since [`begin`](Self::begin) is dropped, and readers of committed records never see
+    /// it; only where a commit has no answer yet, that is waited for, and it may have gone through.
     /// At least once, drops what has not been written yet.
     ///
     /// # Errors
     /// When the client has ended or the brokers do not answer in `timeout`.
     pub fn abort(&self, timeout: Duration) -> Result<(), KafkaError> {
         let result = if self.transactional {
+            if self.committing.get() {
+                let result = self.commit_transaction(timeout);
+                if result.is_ok() || self.committing.get() {
+                    self.inner.context().clear();
+                    return result.map_err(|e| KafkaError::new("ask for a commit again", &e));
+                }
+            }
             self.inner
                 .abort_transaction(timeout)
                 .map_err(|e| KafkaError::new("abort the transaction", &e))

@@ -196,3 +196,36 @@ fn a_member_that_dropped_out_cannot_commit() {
             .all(Option::is_none)
     );
 }
+
+/// librdkafka refuses everything but the same commit again; without asking again the client would be stuck for ever.
+#[test]
+fn a_commit_without_an_answer_is_asked_for_again() {
+    let node = node!();
+    let brokers = node.brokers();
+    fill(brokers, "again-in", &["a"]);
+    let mut reader = consumer(brokers, "again", "again-in");
+    assign(&mut reader, Start::Beginning);
+    let (_, next) = read(&mut reader, 1);
+    let out = producer(brokers, &transactional("again"));
+    for patience in [0, 1, 2, 3, 5, 8].map(Duration::from_millis) {
+        out.begin().unwrap();
+        send(&out, "again-out", "short");
+        out.flush(LIMIT).unwrap();
+        if out.commit(&reader, &BTreeMap::new(), patience).is_err() {
+            out.abort(LIMIT).unwrap();
+        }
+        out.begin().unwrap();
+        send(&out, "again-out", "patient");
+        out.commit(&reader, &next, LIMIT).unwrap();
+    }
+    let mut found = consumer(brokers, "again-found", "again-out");
+    assign(&mut found, Start::Beginning);
+    let mut patient = 0;
+    while patient < 6 {
+        patient += read(&mut found, 1)
+            .0
+            .iter()
+            .filter(|value| *value == "patient")
+            .count();
+    }
+}
