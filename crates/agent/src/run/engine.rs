@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ingest::kafka::{Consumer, Event, KafkaError, KafkaErrorKind, Message, Start, TopicPartition};
 use pipeline::delivery::{Delivery, FirstStart, Position};
-use pipeline::{Host, Input, Output, Task, TaskId};
+use pipeline::{Member, Output, TaskId};
 use types::{Control, ControlKind, Payload, Record};
 
 use crate::clock::{self, Stopwatch};
@@ -33,19 +33,19 @@ const TICK: Duration = Duration::from_secs(1);
 /// The loop.
 pub(crate) struct Engine {
     own: Parts,
-    partitions: BTreeMap<TaskId, Partition>,
-    outputs: Vec<(TaskId, Output)>,
+    /// What is known of each partition held beside its task.
+    pulses: BTreeMap<TaskId, Pulse>,
+    /// A start was decided: it is committed before anything is read, so that it is not decided again.
+    started: bool,
     /// Assigned partitions that the brokers have not given a start for yet.
     unanswered: Option<Vec<TopicPartition>>,
     /// Something failed, and nothing has shown since that the brokers answer.
     trouble: bool,
 }
 
-/// What the loop knows of an assigned partition beside its task.
-struct Partition {
-    delivery: Delivery,
-    /// Offset after the last record fed.
-    position: i64,
+/// Signs of life of a partition.
+#[derive(Default)]
+struct Pulse {
     /// When on the monotonic clock the last record came: event time goes on from there while the partition is silent.
     last_record: Option<Duration>,
     /// Samples that the task had seen at the last tick.
@@ -58,7 +58,7 @@ pub(crate) struct Parts {
     pub(crate) model: pipeline::Model,
     pub(crate) consumer: Consumer,
     pub(crate) publisher: Publisher,
-    pub(crate) host: Host,
+    pub(crate) member: Member,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) readiness: Arc<Readiness>,
@@ -70,8 +70,8 @@ impl Engine {
     pub(crate) fn new(own: Parts) -> Self {
         Self {
             own,
-            partitions: BTreeMap::new(),
-            outputs: Vec::new(),
+            pulses: BTreeMap::new(),
+            started: false,
             unanswered: None,
             trouble: false,
         }
@@ -84,7 +84,7 @@ impl Engine {
         );
         let (mut committed_at, mut ticked_at) = (self.own.clock.elapsed(), self.own.clock.elapsed());
         while !self.own.stop.load(Ordering::Relaxed) {
-            let due = self.own.host.due();
+            let due = self.own.member.due();
             // With windows due, only take what is there already; the nets run as soon as nothing is.
             let wait = if due > 0 {
                 Duration::ZERO
@@ -95,7 +95,7 @@ impl Engine {
                 Some(event) => self.event(event)?,
                 None => self.infer(),
             }
-            if self.own.host.due() >= WINDOWS_A_ROUND {
+            if self.own.member.due() >= WINDOWS_A_ROUND {
                 self.infer();
             }
             let now = self.own.clock.elapsed();
@@ -103,7 +103,8 @@ impl Engine {
                 ticked_at = now;
                 self.tick(now)?;
             }
-            if now.saturating_sub(committed_at) >= interval || self.outputs.len() >= OUTPUTS_A_COMMIT {
+            let is_full = self.own.member.waiting() >= OUTPUTS_A_COMMIT;
+            if now.saturating_sub(committed_at) >= interval || is_full || std::mem::take(&mut self.started) {
                 committed_at = now;
                 self.publish()?;
             }
@@ -127,9 +128,7 @@ impl Engine {
             Event::Assigned(partitions) => self.assigned(&partitions),
             Event::Revoked { partitions, lost } => {
                 tracing::info!(partitions = partitions.len(), lost, "partitions revoked");
-                if lost {
-                    self.outputs.clear();
-                } else {
+                if !lost {
                     self.publish()?;
                 }
                 self.drop_tasks();
@@ -138,8 +137,8 @@ impl Engine {
             Event::Ends(ends) => {
                 for (source, end) in ends {
                     let id = task_id(&source);
-                    if let Some(partition) = self.partitions.get(&id) {
-                        self.own.metrics.lag(&source, end - partition.position);
+                    if let Some(position) = self.own.member.position(&id) {
+                        self.own.metrics.lag(&source, end - position);
                     }
                 }
                 Ok(())
@@ -171,16 +170,13 @@ impl Engine {
 
     fn assigned(&mut self, sources: &[TopicPartition]) -> Result<(), Failure> {
         self.drop_tasks();
-        self.outputs.clear();
         match self.starts(sources) {
             Ok(deliveries) => {
                 let starts: Vec<(TopicPartition, Start)> = deliveries
                     .iter()
                     .map(|(source, delivery)| (source.clone(), Start::At(delivery.read_from())))
                     .collect();
-                for (source, delivery) in deliveries {
-                    self.begin(&source, delivery)?;
-                }
+                self.begin(deliveries)?;
                 if let Err(error) = self.own.consumer.assign(&starts) {
                     return self.survive(&error);
                 }
@@ -196,29 +192,21 @@ impl Engine {
         }
     }
 
-    fn begin(&mut self, source: &TopicPartition, delivery: Delivery) -> Result<(), Failure> {
-        let id = task_id(source);
-        let muted = delivery.starts_muted();
-        let position = delivery.read_from();
-        tracing::info!(task = %id, from = position, muted, "task starts");
-        let settings = Arc::new(self.own.settings.task(&id.topic, self.own.model.clone()));
-        self.own.host.assign(id.clone(), Task::new(settings, muted));
-        self.partitions.insert(
-            id.clone(),
-            Partition {
-                delivery,
-                position,
-                last_record: None,
-                samples_at_tick: 0,
-            },
-        );
-        self.control(
-            &id,
-            Control {
-                offset: position,
-                kind: ControlKind::Start { muted },
-            },
-        )
+    fn begin(&mut self, deliveries: Vec<(TopicPartition, Delivery)>) -> Result<(), Failure> {
+        let mut starts = Vec::with_capacity(deliveries.len());
+        for (source, delivery) in deliveries {
+            let id = task_id(&source);
+            let (from, muted) = (delivery.read_from(), delivery.starts_muted());
+            tracing::info!(task = %id, from, muted, "task starts");
+            let settings = Arc::new(self.own.settings.task(&id.topic, self.own.model.clone()));
+            self.pulses.insert(id.clone(), Pulse::default());
+            starts.push((id, delivery, settings));
+        }
+        self.started = true;
+        for (id, control) in self.own.member.assigned(starts) {
+            self.log(&id, Some(&control))?;
+        }
+        Ok(())
     }
 
     fn starts(&self, sources: &[TopicPartition]) -> Result<Vec<(TopicPartition, Delivery)>, KafkaError> {
@@ -264,43 +252,37 @@ impl Engine {
     fn message(&mut self, message: Message) -> Result<(), Failure> {
         let id = task_id(&message.source);
         let elapsed = self.own.clock.elapsed();
-        let Some(partition) = self.partitions.get_mut(&id) else {
+        let Some(pulse) = self.pulses.get_mut(&id) else {
             return Ok(());
         };
-        partition.position = message.offset + 1;
-        partition.last_record = Some(elapsed);
-        self.speak(&id, message.offset)?;
+        pulse.last_record = Some(elapsed);
         let record = Record {
             offset: message.offset,
             time: message.time,
             payload: Payload::Bytes(message.payload),
         };
+        let Some(taken) = self.own.member.record(&id, &record) else {
+            return Ok(());
+        };
+        self.log(&id, taken.before.as_ref())?;
         if let Some(recorder) = &mut self.own.recorder {
             recorder.record(&id, &record)?;
         }
-        self.own.host.feed(&id, Input::Record(&record), &mut self.outputs);
-        // Not only with the next record: time passes in a partition that has been read to its end, too.
-        self.speak(&id, record.offset + 1)
+        self.log(&id, taken.after.as_ref())
     }
 
-    /// Ends the silence of a task once its past is re-read up to `offset`.
-    fn speak(&mut self, id: &TaskId, offset: i64) -> Result<(), Failure> {
-        let partition = self.partitions.get_mut(id);
-        let Some(live) = partition.and_then(|p| p.delivery.before(offset)) else {
+    /// Keeps a control record that has taken effect in the log of inputs.
+    fn log(&mut self, id: &TaskId, control: Option<&Control>) -> Result<(), Failure> {
+        let Some(control) = control else {
             return Ok(());
         };
-        tracing::info!(task = %id, offset, "the past is re-read: live");
-        self.control(id, live)
-    }
-
-    fn control(&mut self, id: &TaskId, control: Control) -> Result<(), Failure> {
-        if let Some(recorder) = &mut self.own.recorder {
-            recorder.control(id, &control)?;
+        if control.kind == ControlKind::Live {
+            tracing::info!(task = %id, offset = control.offset, "the past is re-read: live");
         }
-        self.own
-            .host
-            .feed(id, Input::Control(&control), &mut self.outputs);
-        Ok(())
+        match &mut self.own.recorder {
+            Some(recorder) => recorder.control(id, control),
+            None => Ok(()),
+        }
     }
 
     /// Time passes in silent partitions too: series that have been waited for long enough are closed.
@@ -310,23 +292,24 @@ impl Engine {
         }
         // Without input there is nothing to publish that would show it.
         if self.trouble
-            && let Some(id) = self.partitions.keys().next()
+            && let Some(id) = self.pulses.keys().next()
             && self.own.consumer.bounds(&source_of(id), PROBE_TIMEOUT).is_ok()
         {
             self.recovered();
         }
         let (mut idle, mut open) = (Vec::new(), 0);
-        for (id, task) in self.own.host.tasks() {
-            let Some(partition) = self.partitions.get_mut(id) else {
+        for (id, task) in self.own.member.tasks() {
+            let Some(pulse) = self.pulses.get_mut(id) else {
                 continue;
             };
-            let quiet_since = std::mem::replace(&mut partition.samples_at_tick, task.samples_seen());
+            let quiet_since = std::mem::replace(&mut pulse.samples_at_tick, task.samples_seen());
             self.own.metrics.series(&source_of(id), task.series_count());
             open += task.open_alerts();
-            let (Some(time), Some(at), true) = (
+            let (Some(time), Some(at), Some(offset), true) = (
                 task.event_time(),
-                partition.last_record,
-                partition.delivery.is_live(),
+                pulse.last_record,
+                self.own.member.position(id),
+                self.own.member.is_live(id),
             ) else {
                 continue;
             };
@@ -336,7 +319,7 @@ impl Engine {
                 idle.push((
                     id.clone(),
                     Control {
-                        offset: partition.position,
+                        offset,
                         kind: ControlKind::IdleClose { until, quiet_since },
                     },
                 ));
@@ -345,17 +328,18 @@ impl Engine {
         self.own.metrics.open_alerts(open);
         self.own.metrics.queued(self.own.publisher.producer.queued());
         for (id, control) in idle {
-            self.control(&id, control)?;
+            self.own.member.control(&id, &control);
+            self.log(&id, Some(&control))?;
         }
         Ok(())
     }
 
     fn infer(&mut self) {
-        if self.own.host.due() == 0 {
+        if self.own.member.due() == 0 {
             return;
         }
         let started = self.own.clock.elapsed();
-        let inference = self.own.host.infer(&mut self.outputs);
+        let inference = self.own.member.infer();
         let took = self.own.clock.elapsed().saturating_sub(started);
         self.own.metrics.inferred(inference.windows, took);
         for error in &inference.errors {
@@ -368,48 +352,30 @@ impl Engine {
     /// is done again from the committed offsets: what was sent is either seen whole or not at all (transactional), or
     /// sent again with the same ids (at least once).
     fn publish(&mut self) -> Result<(), Failure> {
-        while self.own.host.due() > 0 {
+        while self.own.member.due() > 0 {
             self.infer();
         }
-        let outputs = std::mem::take(&mut self.outputs);
-        for (id, output) in &outputs {
-            self.count(id, output);
-            if let (Output::Processed { next_offset }, Some(partition)) =
-                (output, self.partitions.get_mut(id))
-            {
-                partition.delivery.processed(*next_offset);
-            }
-        }
-        let next: BTreeMap<TopicPartition, i64> = self
-            .partitions
-            .iter()
-            .filter_map(|(id, p)| {
-                Some((
-                    source_of(id),
-                    p.delivery.to_commit().filter(|_| p.delivery.is_live())?,
-                ))
-            })
-            .collect();
-        if next.is_empty() && outputs.is_empty() {
+        let Some(publication) = self.own.member.publication() else {
             return Ok(());
+        };
+        for (id, output) in &publication.outputs {
+            self.count(id, output);
         }
+        let next = publication.next.iter();
+        let next: BTreeMap<TopicPartition, i64> = next.map(|(id, offset)| (source_of(id), *offset)).collect();
         match self
             .own
             .publisher
-            .publish(&self.own.consumer, &outputs, &next, BROKER_TIMEOUT)
+            .publish(&self.own.consumer, &publication.outputs, &next, BROKER_TIMEOUT)
         {
             Ok(sent) => {
-                for (source, offset) in &next {
-                    if let Some(partition) = self.partitions.get_mut(&task_id(source)) {
-                        partition.delivery.committed(*offset);
-                    }
-                }
+                self.own.member.published(&publication.next);
                 self.own.metrics.committed();
                 tracing::debug!(?sent, "published");
                 if let Some(recorder) = &mut self.own.recorder {
                     recorder.flush()?;
                 }
-                if self.trouble && !self.partitions.is_empty() {
+                if self.trouble && !self.pulses.is_empty() {
                     self.recovered();
                 }
                 Ok(())
@@ -428,7 +394,7 @@ impl Engine {
 
     /// Starts every partition anew from what is committed.
     fn begin_again(&mut self) -> Result<(), Failure> {
-        let sources: Vec<TopicPartition> = self.partitions.keys().map(source_of).collect();
+        let sources: Vec<TopicPartition> = self.pulses.keys().map(source_of).collect();
         if sources.is_empty() || self.own.stop.load(Ordering::Relaxed) {
             self.drop_tasks();
             return Ok(());
@@ -437,14 +403,17 @@ impl Engine {
             partitions = sources.len(),
             "starting again from the committed offsets"
         );
-        self.assigned(&sources)
+        self.assigned(&sources)?;
+        // Not at once: what has just failed may fail again.
+        self.started = false;
+        Ok(())
     }
 
     fn drop_tasks(&mut self) {
         self.unanswered = None;
-        for id in std::mem::take(&mut self.partitions).into_keys() {
+        self.pulses.clear();
+        for id in self.own.member.release() {
             self.own.metrics.forget(&source_of(&id));
-            self.own.host.revoke(&id);
         }
     }
 

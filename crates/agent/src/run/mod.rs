@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ingest::kafka::{ConnectionSettings, Consumer, Delivery, GroupSettings, KafkaError, Producer};
-use pipeline::Host;
+use pipeline::{Host, Member};
 use prometheus::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -148,7 +148,7 @@ pub(crate) fn serve_loaded(
         model,
         consumer,
         publisher,
-        host: Host::new(serving.backends),
+        member: Member::new(Host::new(serving.backends)),
         recorder,
         metrics: Arc::clone(&edge.metrics),
         readiness: Arc::clone(&edge.readiness),
