@@ -262,6 +262,16 @@ fn folders_that_cannot_be_evaluated() {
     }
     let arguments = "evaluate --data some --labels known.json --train-fraction 1";
     desk.run("evaluate: nothing left to judge", arguments);
+    desk.write("list.txt", "# none\n");
+    for (case, option) in [
+        ("evaluate: list that is not there", "--series nowhere.txt"),
+        ("evaluate: list of nothing", "--series list.txt"),
+        ("evaluate: cuts that are none", "--test-start other.json"),
+        ("evaluate: no such half", "--half third"),
+    ] {
+        let arguments = format!("evaluate --data some --labels known.json {option}");
+        desk.run(case, &arguments);
+    }
     desk.finish();
 }
 
