@@ -66,7 +66,7 @@ pub(super) fn find(
     }
     all.sort_by(|a, b| a.name.cmp(&b.name));
     for (at, file) in all.iter_mut().enumerate() {
-        file.odd = at % 2 == 0;
+        file.odd = at.is_multiple_of(2);
     }
     let unused_keys = unused.into_iter().map(str::to_owned).collect();
     Ok(Found {

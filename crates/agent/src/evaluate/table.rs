@@ -276,7 +276,7 @@ mod tests {
         let subject = |i: usize| Subject {
             file: format!("{i}.csv"),
             family: ["b", "a-family-with-a-very-long-name"][i % 2].to_owned(),
-            odd: i % 2 == 0,
+            odd: i.is_multiple_of(2),
             series: 1,
             rows: (0..20_000).map(minute).collect(),
             interval: Some(60_000),

@@ -129,10 +129,10 @@ mod tests {
         let mut label = vec![0.0; n];
         windows.iter().for_each(|&(s, e)| label[s..=e].fill(1.0));
         let mut runs: Vec<(usize, usize)> = Vec::new();
-        for row in 0..n {
+        for (row, known) in label.iter().enumerate().map(|(row, l)| (row, *l == 1.0)) {
             match runs.last_mut() {
-                Some(last) if label[row] == 1.0 && last.1 + 1 == row => last.1 = row,
-                _ if label[row] == 1.0 => runs.push((row, row)),
+                Some(last) if known && last.1 + 1 == row => last.1 = row,
+                _ if known => runs.push((row, row)),
                 _ => {}
             }
         }
