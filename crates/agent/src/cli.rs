@@ -11,8 +11,10 @@ use crate::evaluate::EvaluateOptions;
 use crate::evaluate::choice::Half;
 use crate::failure::Failure;
 use crate::model::ServingOptions;
+use crate::plan::PlanOptions;
 use crate::replay::ReplayOptions;
 use scorer::runtime::Device;
+use types::DurationMs;
 
 /// Watches metric streams and says early, once and with reasons when something is not normal.
 #[derive(Debug, Parser)]
@@ -40,6 +42,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Say what a stream or file holds: series, intervals, rejects with reasons.
     Decode(DecodeArgs),
+    /// Predict what so many series will take: memory, windows a second, cores.
+    Plan(PlanArgs),
 }
 
 /// Options that name the bundle and where it runs.
@@ -226,6 +230,28 @@ pub struct DecodeArgs {
     pub format: String,
 }
 
+/// `agent plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Series at the same time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub series: u64,
+    /// Length of their buckets, e.g. 60s
+    #[arg(long, value_name = "DURATION", value_parser = interval)]
+    pub interval: DurationMs,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Override one setting, e.g. --set score.lag=4
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+    /// Print one JSON document instead of the text
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -275,6 +301,14 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Check(args) => crate::check::run(args.config.as_deref(), &args.set, &args.model.serving()),
         Command::Inspect(args) => crate::inspect::run(&args.model.serving()),
         Command::Decode(args) => crate::decode::run(&args.file, &args.format),
+        Command::Plan(args) => crate::plan::run(&PlanOptions {
+            series: args.series,
+            interval: args.interval,
+            config: args.config,
+            overrides: args.set,
+            serving: args.model.serving(),
+            json: args.json,
+        }),
     }
 }
 
@@ -290,6 +324,17 @@ fn fraction(text: &str) -> Result<f64, String> {
         Ok(value)
     } else {
         Err(format!("`{text}` is not at least 0 and below 1"))
+    }
+}
+
+/// What a configured interval may be, too.
+fn interval(text: &str) -> Result<DurationMs, String> {
+    let ms = crate::config::parse_duration(text)?;
+    if (1..=windowing::MAX_INTERVAL).contains(&ms) {
+        Ok(ms)
+    } else {
+        let most = crate::config::show_duration(windowing::MAX_INTERVAL);
+        Err(format!("{} is outside 1ms to {most}", text.trim()))
     }
 }
 

@@ -14,6 +14,7 @@ pub mod inspect;
 pub mod logging;
 pub mod metrics;
 pub mod model;
+pub mod plan;
 pub mod replay;
 pub mod report;
 pub mod rows;

@@ -17,4 +17,4 @@ pub use host::{Host, Inference, TaskId};
 pub use maintenance::Maintenance;
 pub use member::{Member, Publication};
 pub use settings::{Matcher, Model, Rule, SeriesSettings, TaskSettings};
-pub use task::{Input, Output, SnapshotError, Task};
+pub use task::{Input, Output, SnapshotError, Task, TaskMemory};

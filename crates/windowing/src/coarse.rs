@@ -71,6 +71,12 @@ impl CoarseWindow {
         Some(bucket)
     }
 
+    /// Memory beside the value itself (bytes).
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.ring.heap_bytes()
+    }
+
     /// The window that ends with the coarse bucket that closed last, once there were `length` since the last restart.
     #[must_use]
     pub fn window(&self) -> Option<Window<'_>> {

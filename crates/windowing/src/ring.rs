@@ -34,6 +34,11 @@ impl Ring {
         self.length = length;
     }
 
+    /// Memory beside the value itself.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.values.capacity() * size_of::<f64>() + self.filled.capacity()
+    }
+
     /// The window whose last bucket has number `end_index`, once it is full.
     pub(crate) fn window(&self, end_index: u64) -> Option<Window<'_>> {
         (!self.values.is_empty() && self.values.len() == self.length).then_some(Window {

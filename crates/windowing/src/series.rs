@@ -208,6 +208,13 @@ impl SeriesWindow {
         self.event_time
     }
 
+    /// Memory beside the value itself (bytes).
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let open = self.open.capacity() * size_of::<Point>();
+        open + self.sealed.capacity() * size_of::<Sealed>() + self.ring.heap_bytes()
+    }
+
     /// Value of the last bucket that closed with samples; `None` before there is one since the last restart.
     #[must_use]
     pub fn last_value(&self) -> Option<f64> {

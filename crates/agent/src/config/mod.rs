@@ -24,7 +24,7 @@ pub use settings::{
     RuleSettings, Settings, StartMode, StateSettings, WindowsSettings,
 };
 
-pub(crate) use reader::parse_duration;
+pub(crate) use reader::{parse_duration, show_duration};
 use reader::{Notes, Section};
 
 /// A configuration that is right, and the text that makes it again.

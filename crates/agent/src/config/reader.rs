@@ -260,7 +260,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<DurationMs, String> {
 }
 
 /// In the largest unit that leaves a whole number.
-pub(super) fn show_duration(ms: DurationMs) -> String {
+pub(crate) fn show_duration(ms: DurationMs) -> String {
     let fits = |unit_ms: &DurationMs| ms % unit_ms == 0 && (ms != 0 || *unit_ms == 1_000);
     let (unit, unit_ms) = UNITS
         .iter()

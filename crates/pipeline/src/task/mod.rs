@@ -1,10 +1,11 @@
 //! Everything of one input partition: series, windows, scores, open alerts.
 //!
 //! `intake` is what records and controls change at once: series and windows. `apply` is what follows as the queue
-//! between the two is applied in order: scores, alerts, rows. `silence` notices series that come no more.
+//! between the two is applied in order: scores, alerts, rows. `silence` notices series that come no more, `memory` counts bytes.
 
 mod apply;
 mod intake;
+mod memory;
 mod rest;
 mod silence;
 
@@ -21,6 +22,7 @@ use types::{
 };
 use windowing::{Closed, CoarseWindow, SeriesWindow};
 
+pub use self::memory::TaskMemory;
 use self::rest::Rest;
 use self::silence::{Pulse, Watch};
 use crate::settings::TaskSettings;
