@@ -125,7 +125,7 @@ const FLEET: [(&str, Recipe); 8] = [
     }),
 ];
 
-fn blank(name: &str, i: usize, random: &mut Random) -> SeriesSpec {
+pub(super) fn blank(name: &str, i: usize, random: &mut Random) -> SeriesSpec {
     let key = SeriesKey::new(name, [("host", format!("web-{i}"))]).expect("a constant name and one label");
     SeriesSpec::new(key, Shape::Constant, random.bits())
 }
@@ -149,7 +149,7 @@ fn calm_cycle(spec: &mut SeriesSpec, random: &mut Random, offset: f64, scale: f6
     };
 }
 
-fn harmonic(per_day: f64, amplitude: f64, phase: f64) -> Harmonic {
+pub(super) fn harmonic(per_day: f64, amplitude: f64, phase: f64) -> Harmonic {
     Harmonic {
         per_day,
         amplitude,

@@ -2,12 +2,13 @@
 //!
 //! A [`SeriesSpec`] says what a series looks like; its [`SeriesSpec::stream`] yields one sample an interval for
 //! ever, in constant memory, with the same bits on every machine. [`corpus`] draws varied series to train on,
-//! [`fleet`] calm ones to watch, and [`fault_plan`] what shall go wrong with them.
+//! [`fleet`] calm ones to watch, [`calm`] those that false alerts are counted on, and [`fault_plan`] what shall go wrong.
 //!
 //! A value is made in this order: layers of [`Shape`] are added up in units of scale, AR(1) noise is added,
 //! scale and offset turn it into data units, faults act, limits and quantum are applied, and a counter adds
 //! value × interval to its running total.
 
+mod calm;
 mod fault;
 mod fleet;
 mod random;
@@ -21,6 +22,7 @@ use self::fault::FaultState;
 use self::random::Random;
 use self::shape::State;
 
+pub use self::calm::calm;
 pub use self::fault::{Fault, FaultKind, PlannedFault, fault_plan};
 pub use self::fleet::{corpus, fleet};
 pub use self::shape::{DAY_MS, Harmonic, Shape};

@@ -62,6 +62,13 @@ impl Random {
         libm::pow(1.0 - self.uniform(), -1.0 / alpha).min(20.0)
     }
 
+    /// Student's t with `freedom` degrees of freedom: a normal over the root of a mean of squared normals.
+    pub(super) fn student_t(&mut self, freedom: u32) -> f64 {
+        let normal = self.normal();
+        let squares: f64 = (0..freedom.max(1)).map(|_| self.normal().powi(2)).sum();
+        normal / libm::sqrt(squares / f64::from(freedom.max(1)))
+    }
+
     /// Poisson count of mean `mean`: Knuth's product below 30, the rounded normal above.
     pub(super) fn poisson(&mut self, mean: f64) -> f64 {
         if mean >= 30.0 {

@@ -103,6 +103,11 @@ pub enum Shape {
         /// Daily swing of the mean, as a share of it.
         swing: f64,
     },
+    /// Independent draws of Student's t: heavy tails, as pauses and retries have them.
+    StudentT {
+        /// Degrees of freedom: the tail index. Below 3 there is no standard deviation to speak of.
+        freedom: u32,
+    },
 }
 
 /// What a shape remembers from one sample to the next.
@@ -189,6 +194,7 @@ impl Shape {
                 state.level
             }
             Self::Count { mean, swing } => random.poisson(mean * (1.0 + swing * daily(at, 0.0))),
+            Self::StudentT { freedom } => random.student_t(freedom),
         }
     }
 
@@ -200,7 +206,11 @@ impl Shape {
             Self::Bursts { .. } => 1.0,
             Self::Latency { swing, .. } => swing,
             Self::Count { mean, swing } => mean * swing,
-            Self::Steps { .. } | Self::Walk { .. } | Self::Constant | Self::Queue { .. } => 0.0,
+            Self::Steps { .. }
+            | Self::Walk { .. }
+            | Self::Constant
+            | Self::Queue { .. }
+            | Self::StudentT { .. } => 0.0,
         }
     }
 
@@ -219,6 +229,10 @@ impl Shape {
             Self::Latency { sigma, .. } => libm::exp(sigma) - 1.0,
             Self::Queue { load, swing, .. } => 1.0 / (1.0 - load * (1.0 + swing)).max(0.05),
             Self::Count { mean, .. } => libm::sqrt(mean),
+            Self::StudentT { freedom } => {
+                let freedom = f64::from(freedom.max(3));
+                libm::sqrt(freedom / (freedom - 2.0))
+            }
             Self::Cycle { .. }
             | Self::Sawtooth { .. }
             | Self::Bursts { .. }

@@ -56,6 +56,8 @@ fn a_seed_means_the_same_bits_for_ever() {
     assert_eq!(digest(all), 13_518_086_233_639_376_478, "corpus");
     let all = fleet(1, 16).into_iter().flat_map(|s| s.generate(monday(), 300));
     assert_eq!(digest(all), 15_701_289_352_535_788_991, "fleet");
+    let all = calm(1, 40).into_iter().flat_map(|s| s.generate(monday(), 300));
+    assert_eq!(digest(all), 9_307_691_592_486_372_904, "calm");
 }
 
 #[test]
@@ -63,11 +65,12 @@ fn a_larger_corpus_or_fleet_begins_with_the_smaller() {
     assert_eq!(corpus(5, 40)[..18], corpus(5, 18)[..]);
     assert_eq!(fleet(5, 40)[..9], fleet(5, 9)[..]);
     assert_ne!(corpus(5, 18), corpus(6, 18));
+    assert_eq!(calm(5, 40)[..21], calm(5, 21)[..]);
 }
 
 #[test]
 fn keys_are_unique() {
-    for specs in [corpus(3, 500), fleet(3, 100)] {
+    for specs in [corpus(3, 500), fleet(3, 100), calm(3, 100)] {
         let keys: BTreeSet<_> = specs.iter().map(|s| s.key.clone()).collect();
         assert_eq!(keys.len(), specs.len());
     }
@@ -195,6 +198,9 @@ fn random_shapes_have_their_moments() {
         x.contains(&0.0) && mean(&x) < 20.0,
         "a queue below capacity empties"
     );
+    let x = spec(Shape::StudentT { freedom: 5 }).generate(START, 20_000);
+    assert!(mean(&x).abs() < 0.03 && (sd(&x) - (5_f64 / 3.0).sqrt()).abs() < 0.05);
+    assert!(x.iter().any(|v| v.abs() > 7.0), "heavy tails");
 }
 
 #[test]
@@ -317,6 +323,22 @@ fn the_fleet_is_calm() {
                 assert!(z < 6.0, "{} at {hour}:00: {z} standard deviations", s.key);
             }
         }
+    }
+}
+
+/// Nothing happens to it: two weeks look like the two before, whatever goes on within them.
+#[test]
+fn a_fleet_at_rest_keeps_its_level() {
+    for s in calm(4, 60).iter().filter(|s| s.kind == Kind::Gauge) {
+        let x = s.generate(monday(), 28 * 288);
+        assert!(
+            x.iter().all(|v| v.is_finite() && *v >= 0.0 && *v <= s.limits.1),
+            "{}",
+            s.key
+        );
+        let (past, future) = x.split_at(14 * 288);
+        let moved = (mean(future) - mean(past)).abs();
+        assert!(moved <= sd(past), "{} moved by {moved}", s.key);
     }
 }
 
