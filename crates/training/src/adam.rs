@@ -19,8 +19,12 @@ pub const FACTORS: [f32; 5] = [
 /// The rate of update number `step` (from 1), both moments' biases corrected.
 #[must_use]
 pub fn corrected(step: u64, rate: f64) -> f32 {
+    corrected_decaying(BETA_1, step, rate)
+}
+
+fn corrected_decaying(beta_1: f64, step: u64, rate: f64) -> f32 {
     let t = step.min(i32::MAX as u64) as i32;
-    (rate * (1.0 - BETA_2.powi(t)).sqrt() / (1.0 - BETA_1.powi(t))) as f32
+    (rate * (1.0 - BETA_2.powi(t)).sqrt() / (1.0 - beta_1.powi(t))) as f32
 }
 
 /// Update number `step` (from 1): moments follow the gradient, then
@@ -35,8 +39,22 @@ pub fn update(
     second: &mut [f32],
     weights: &mut [f32],
 ) {
-    let rate = corrected(step, rate);
-    let [keep_1, take_1, keep_2, take_2, epsilon] = FACTORS;
+    update_decaying(BETA_1, step, rate, grads, first, second, weights);
+}
+
+/// [`update`] with another decay of the first moment: GANs wander less with a short memory.
+pub fn update_decaying(
+    beta_1: f64,
+    step: u64,
+    rate: f64,
+    grads: &[f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    weights: &mut [f32],
+) {
+    let rate = corrected_decaying(beta_1, step, rate);
+    let [_, _, keep_2, take_2, epsilon] = FACTORS;
+    let (keep_1, take_1) = (beta_1 as f32, (1.0 - beta_1) as f32);
     let moments = first.iter_mut().zip(second.iter_mut());
     for ((w, g), (m, v)) in weights.iter_mut().zip(grads).zip(moments) {
         *m = keep_1 * *m + take_1 * g;

@@ -34,6 +34,42 @@ pub(crate) enum Command {
     Aer(AerArgs),
     /// Make a bundle of weights in Keras' layout (a safetensors file).
     Import(ImportArgs),
+    /// The GAN lab: two peaks, learned by a vanilla GAN, which collapses, and by a Wasserstein GAN, which does not.
+    ModeCollapse(ModeCollapseArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModeCollapseArgs {
+    /// Run directory: settings, looks at the samples, pictures, checkpoints.
+    #[arg(long, value_name = "RUN")]
+    pub(crate) out: PathBuf,
+    /// Go on from the newest checkpoint in RUN, with the same settings.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// How many seeds, one after the other.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
+    pub(crate) seeds: usize,
+    /// Generator steps of each GAN.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = positive)]
+    pub(crate) steps: usize,
+    /// Generator steps between looks at the samples.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = positive)]
+    pub(crate) look_every: usize,
+    /// Samples of a batch.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = positive)]
+    pub(crate) batch: usize,
+    /// Adam's rate.
+    #[arg(long, value_name = "RATE", default_value_t = 0.0005, value_parser = rate)]
+    pub(crate) learning_rate: f64,
+    /// Values of the noise that a sample is made of.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = positive)]
+    pub(crate) latent: usize,
+    /// Weight of the gradient penalty.
+    #[arg(long, value_name = "WEIGHT", default_value_t = 1.0, value_parser = weight)]
+    pub(crate) penalty_weight: f32,
 }
 
 /// Exactly one of them.

@@ -11,7 +11,7 @@
 //! epoch is best, when it is enough, what went wrong), `session` (a run as it goes), [`mod@train`] (from data to
 //! bundle), [`run_dir`] with [`record`], [`plot`] and [`checkpoint`] (what it leaves as it goes), [`calibrate`],
 //! [`export`] and [`bundle`] (what it ends with). [`recipe`] holds the defaults of each architecture. [`warm_start`]
-//! reads the nets of a bundle, [`import`] weights of the reference.
+//! reads the nets of a bundle, [`import`] weights of the reference. [`lab`] shows on small examples what GANs are.
 //!
 //! # The same seed, the same weights
 //! Every random draw belongs to a stream named by seed, purpose and step ([`rng`]); a batch is computed in fixed shards
@@ -103,6 +103,7 @@ pub mod files;
 pub mod gpu;
 pub mod import;
 pub mod judge;
+pub mod lab;
 pub mod layers;
 pub mod math;
 pub mod nets;

@@ -1,6 +1,7 @@
 //! `train`: makes bundles.
 
 mod cli;
+mod experiments;
 mod job;
 mod progress;
 
@@ -36,19 +37,27 @@ impl From<TrainError> for Failure {
     fn from(error: TrainError) -> Self {
         let code = match &error {
             TrainError::Data(data) => return data_failure(data),
-            TrainError::Resume(ResumeError::Read { source, .. }) => match source.kind() {
-                ErrorKind::NotFound => exit::NO_INPUT,
-                ErrorKind::InvalidData => exit::DATA,
-                _ => exit::IO,
-            },
-            TrainError::Resume(ResumeError::Format { .. }) => exit::DATA,
-            TrainError::Resume(ResumeError::Further { .. } | ResumeError::Other { .. }) => exit::USAGE,
+            TrainError::Resume(error) => resume_code(error),
             TrainError::Gpu(GpuError::NotBuilt | GpuError::Nets(_)) => exit::USAGE,
             TrainError::Gpu(GpuError::Absent(_) | GpuError::Unfit { .. }) => exit::UNAVAILABLE,
             TrainError::Trouble(_) => exit::INTERNAL,
-            TrainError::Resume(ResumeError::Write(_)) | TrainError::Write(_) => exit::IO,
+            TrainError::Write(_) => exit::IO,
         };
         Self(code, error.to_string())
+    }
+}
+
+/// The exit code of a run that cannot go on.
+fn resume_code(error: &ResumeError) -> u8 {
+    match error {
+        ResumeError::Read { source, .. } => match source.kind() {
+            ErrorKind::NotFound => exit::NO_INPUT,
+            ErrorKind::InvalidData => exit::DATA,
+            _ => exit::IO,
+        },
+        ResumeError::Format { .. } => exit::DATA,
+        ResumeError::Further { .. } | ResumeError::Other { .. } => exit::USAGE,
+        ResumeError::Write(_) => exit::IO,
     }
 }
 
@@ -103,6 +112,7 @@ fn main() -> ExitCode {
         Command::Tadgan(args) => tadgan(&args),
         Command::Aer(args) => job::aer(&args).and_then(|job| train(&args.common, job)),
         Command::Import(args) => import(args),
+        Command::ModeCollapse(args) => experiments::mode_collapse(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

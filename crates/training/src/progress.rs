@@ -36,9 +36,26 @@ impl Display {
     }
 
     pub(crate) fn show(&mut self, progress: &Progress<'_>) {
-        let (done, work) = progress.work();
         let step = format!("step {}/{}", progress.step, progress.course.end());
         let last = progress.course.epochs().last();
+        // Short, so that there is room for a bar on a narrow terminal.
+        let worth = last.map_or(String::new(), |epoch| {
+            format!(", error {}", short(epoch.measures.held_out_error))
+        });
+        let number = progress.course.epochs().len();
+        let line = progress
+            .epoch
+            .map(|epoch| format!("epoch {number}: {step}, {}", line(epoch)));
+        self.advance(progress.work(), format!("{step}{worth}"), line.as_deref());
+    }
+
+    pub(crate) fn show_lab(&mut self, progress: training::lab::Progress<'_>) {
+        let step = format!("step {}/{}", progress.done, progress.work);
+        self.advance((progress.done, progress.work), step, progress.line);
+    }
+
+    /// Moves the bar, or writes the line where there is none.
+    fn advance(&mut self, (done, work): (usize, usize), message: String, line: Option<&str>) {
         if let Some(bar) = &self.bar {
             bar.set_length(work as u64);
             if self.before.is_none() {
@@ -46,22 +63,13 @@ impl Display {
                 bar.reset_eta();
             }
             bar.set_position(done as u64);
-            // Short, so that there is room for a bar on a narrow terminal.
-            let worth = last.map_or(String::new(), |epoch| {
-                format!(", error {}", short(epoch.measures.held_out_error))
-            });
-            bar.set_message(format!("{step}{worth}"));
+            bar.set_message(message);
         }
         let before = *self.before.get_or_insert(done.saturating_sub(1));
-        if let (None, Some(epoch)) = (&self.bar, progress.epoch) {
+        if let (None, Some(line)) = (&self.bar, line) {
             let share = (work - done) as f64 / (done - before).max(1) as f64;
             let left = self.started.elapsed().mul_f64(share);
-            let number = progress.course.epochs().len();
-            eprintln!(
-                "epoch {number}: {step}, {}, {} left",
-                line(epoch),
-                HumanDuration(left)
-            );
+            eprintln!("{line}, {} left", HumanDuration(left));
         }
     }
 

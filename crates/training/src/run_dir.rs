@@ -16,6 +16,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use types::DurationMs;
 
@@ -160,9 +161,7 @@ impl RunDir {
     /// When something cannot be written.
     pub fn create(dir: &Path, config: &RunConfig) -> Result<Self, WriteError> {
         fs::create_dir_all(dir).map_err(writing(dir))?;
-        for old in checkpoints(dir).map_err(writing(dir))? {
-            fs::remove_file(&old).map_err(writing(&old))?;
-        }
+        remove_checkpoints(dir)?;
         write_config(dir, config)?;
         files::replace(&dir.join(LOSSES), record::losses_header().as_bytes())?;
         files::replace(&dir.join(EPOCHS), record::epochs_header().as_bytes())?;
@@ -300,28 +299,46 @@ impl RunDir {
             .sync_data()
             .and_then(|()| self.epochs.sync_data());
         rows.map_err(writing(&self.dir))?;
-        let path = checkpoint_path(&self.dir, state.step);
-        let bytes = checkpoint::to_bytes(nets, state).map_err(writing(&path))?;
-        files::replace(&path, &bytes)?;
-        let all = checkpoints(&self.dir).map_err(writing(&self.dir))?;
-        let best = best.map(|step| checkpoint_path(&self.dir, step));
-        for old in &all[..all.len().saturating_sub(KEPT)] {
-            if best.as_ref() != Some(old) {
-                fs::remove_file(old).map_err(writing(old))?;
-            }
-        }
-        Ok(())
+        let bytes = checkpoint::to_bytes(nets, state).map_err(writing(&self.dir))?;
+        write_checkpoint(&self.dir, state.step, &bytes, best)
     }
 }
 
-fn write_config(dir: &Path, config: &RunConfig) -> Result<(), WriteError> {
+/// Writes a checkpoint and deletes old ones, but not that of step `best`.
+pub(crate) fn write_checkpoint(
+    dir: &Path,
+    step: usize,
+    bytes: &[u8],
+    best: Option<usize>,
+) -> Result<(), WriteError> {
+    files::replace(&checkpoint_path(dir, step), bytes)?;
+    let all = checkpoints(dir).map_err(writing(dir))?;
+    let best = best.map(|step| checkpoint_path(dir, step));
+    for old in &all[..all.len().saturating_sub(KEPT)] {
+        if best.as_ref() != Some(old) {
+            fs::remove_file(old).map_err(writing(old))?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the checkpoints of an earlier run.
+pub(crate) fn remove_checkpoints(dir: &Path) -> Result<(), WriteError> {
+    for old in checkpoints(dir).map_err(writing(dir))? {
+        fs::remove_file(&old).map_err(writing(&old))?;
+    }
+    Ok(())
+}
+
+/// Writes `config.toml`.
+pub(crate) fn write_config(dir: &Path, config: &impl Serialize) -> Result<(), WriteError> {
     let path = dir.join(CONFIG);
     let text = toml::to_string_pretty(config).map_err(|error| writing(&path)(io::Error::other(error)))?;
     files::replace(&path, text.as_bytes())
 }
 
 /// Removes what a process left that was killed while it wrote a file.
-fn remove_halves(dir: &Path) -> io::Result<()> {
+pub(crate) fn remove_halves(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         if path
@@ -339,6 +356,10 @@ fn remove_halves(dir: &Path) -> io::Result<()> {
 /// # Errors
 /// When they cannot be read.
 pub fn read_config(dir: &Path) -> Result<RunConfig, ResumeError> {
+    read_any_config(dir)
+}
+
+fn read_any_config<C: DeserializeOwned>(dir: &Path) -> Result<C, ResumeError> {
     let path = dir.join(CONFIG);
     let text = fs::read_to_string(&path).map_err(reading(&path))?;
     toml::from_str(&text).map_err(|error| ResumeError::Format {
@@ -348,13 +369,16 @@ pub fn read_config(dir: &Path) -> Result<RunConfig, ResumeError> {
 }
 
 /// The settings of a run that `config` goes on with.
-fn check_config(dir: &Path, config: &RunConfig) -> Result<RunConfig, ResumeError> {
-    let then = read_config(dir)?;
+pub(crate) fn check_config<C: Serialize + DeserializeOwned>(
+    dir: &Path,
+    config: &C,
+) -> Result<C, ResumeError> {
+    let then = read_any_config(dir)?;
     let format = |reason: String| ResumeError::Format {
         path: dir.join(CONFIG),
         reason,
     };
-    let table = |config: &RunConfig| toml::Table::try_from(config).map_err(|error| format(error.to_string()));
+    let table = |config: &C| toml::Table::try_from(config).map_err(|error| format(error.to_string()));
     let (old, mut new) = (table(&then)?, table(config)?);
     new.extend(
         ["command", "steps"]
@@ -378,13 +402,13 @@ fn check_config(dir: &Path, config: &RunConfig) -> Result<RunConfig, ResumeError
     }
 }
 
-fn reading(path: &Path) -> impl FnOnce(io::Error) -> ResumeError {
+pub(crate) fn reading(path: &Path) -> impl FnOnce(io::Error) -> ResumeError {
     let path = path.to_owned();
     |source| ResumeError::Read { path, source }
 }
 
 /// The rows of a file; the first line, and a last one cut short, are none.
-fn rows<T>(path: &Path, read: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, ResumeError> {
+pub(crate) fn rows<T>(path: &Path, read: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, ResumeError> {
     let text = fs::read_to_string(path).map_err(reading(path))?;
     Ok(text.lines().filter_map(read).collect())
 }

@@ -105,13 +105,12 @@ impl Critic {
         }
     }
 
-    /// A critic of any layers, for tests of the penalty.
-    #[cfg(test)]
+    /// A critic of any layers, without dropout.
     pub(crate) fn of_layers(layout: Layout, layers: Vec<Affine>) -> Self {
         Self {
             layout,
             layers,
-            dropout: 0.25,
+            dropout: 0.0,
         }
     }
 

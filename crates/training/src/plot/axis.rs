@@ -1,7 +1,7 @@
 //! Axes: where values stand, round numbers along them, and numbers as people write them.
 
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Scale {
+pub(crate) enum Scale {
     Linear,
     Log,
 }

@@ -5,9 +5,10 @@ mod panel;
 
 use std::fmt::Write as _;
 
-use axis::Scale;
+pub(crate) use axis::Scale;
 pub use axis::short;
-use panel::{Curve, Panel, Place, Run};
+use panel::Place;
+pub(crate) use panel::{Curve, Panel, Run};
 
 use crate::course::{Course, Epoch};
 use crate::judge::{COLLAPSED, Judge};
@@ -16,6 +17,7 @@ use crate::nets::NAMES;
 const WIDTH: f64 = 1080.0;
 const MARGIN: f64 = 24.0;
 const HEAD: f64 = 64.0;
+
 /// Draws a run that has at least one epoch.
 #[must_use]
 pub fn draw(name: &str, course: &Course, judge: &Judge) -> String {
@@ -23,6 +25,28 @@ pub fn draw(name: &str, course: &Course, judge: &Judge) -> String {
     let (Some(last), Some(best)) = (epochs.last(), course.best()) else {
         return String::new();
     };
+    let about = format!(
+        "{} epochs, {} steps; best: held-out error {} at step {}{}",
+        epochs.len(),
+        last.step,
+        short(best.measures.held_out_error),
+        best.step,
+        if judge.has_prior() {
+            format!(", diversity {}", short(best.measures.diversity))
+        } else {
+            String::new()
+        },
+    );
+    let run = Run {
+        warm_up: course.warm_up(),
+        best: Some(best.step),
+        end: last.step,
+    };
+    sheet(name, &about, run, &panels(epochs, judge))
+}
+
+/// Charts on one sheet: the first over the whole width, the others two a row.
+pub(crate) fn sheet(name: &str, about: &str, run: Run, panels: &[Panel<'_>]) -> String {
     let row = |number: usize| HEAD + 330.0 + 286.0 * number as f64;
     let half = (WIDTH - 3.0 * MARGIN) / 2.0;
     let wide = Place {
@@ -37,7 +61,6 @@ pub fn draw(name: &str, course: &Course, judge: &Judge) -> String {
         width: half,
         height: 266.0,
     });
-    let panels = panels(epochs, judge);
     let height = row(panels.len() / 2);
     let mut out = String::new();
     // Writing to a String cannot fail.
@@ -47,23 +70,8 @@ pub fn draw(name: &str, course: &Course, judge: &Judge) -> String {
          height=\"{height}\" font-family=\"system-ui, sans-serif\" font-size=\"12\" fill=\"#333\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
          <text x=\"{MARGIN}\" y=\"30\" font-size=\"20\" font-weight=\"600\" fill=\"#111\">{name}</text>\n\
-         <text x=\"{MARGIN}\" y=\"50\" fill=\"#666\">{} epochs, {} steps; best: held-out error {} at step \
-         {}{}</text>\n",
-        epochs.len(),
-        last.step,
-        short(best.measures.held_out_error),
-        best.step,
-        if judge.has_prior() {
-            format!(", diversity {}", short(best.measures.diversity))
-        } else {
-            String::new()
-        },
+         <text x=\"{MARGIN}\" y=\"50\" fill=\"#666\">{about}</text>\n",
     );
-    let run = Run {
-        warm_up: course.warm_up(),
-        best: best.step,
-        end: last.step,
-    };
     for (place, panel) in std::iter::once(wide).chain(places).zip(panels) {
         panel.draw(place, run, &mut out);
     }

@@ -13,15 +13,15 @@ const COLOURS: [&str; 4] = ["#0072b2", "#d55e00", "#009e73", "#b3589a"];
 const HALO: &str = "stroke=\"#fff\" stroke-width=\"3\" paint-order=\"stroke\"";
 
 /// A curve: name and points.
-pub(super) struct Curve<'a>(pub(super) &'a str, pub(super) Vec<(f64, f64)>);
+pub(crate) struct Curve<'a>(pub(crate) &'a str, pub(crate) Vec<(f64, f64)>);
 
-pub(super) struct Panel<'a> {
-    pub(super) title: &'a str,
-    pub(super) unit: &'a str,
-    pub(super) scale: Scale,
-    pub(super) curves: Vec<Curve<'a>>,
+pub(crate) struct Panel<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) unit: &'a str,
+    pub(crate) scale: Scale,
+    pub(crate) curves: Vec<Curve<'a>>,
     /// Horizontal lines with a word to each.
-    pub(super) levels: Vec<(f64, &'a str)>,
+    pub(crate) levels: Vec<(f64, &'a str)>,
 }
 
 /// Where a panel stands.
@@ -35,10 +35,11 @@ pub(super) struct Place {
 
 /// What all panels of a run have in common, in steps.
 #[derive(Clone, Copy)]
-pub(super) struct Run {
-    pub(super) warm_up: usize,
-    pub(super) best: usize,
-    pub(super) end: usize,
+pub(crate) struct Run {
+    pub(crate) warm_up: usize,
+    /// The step that is marked.
+    pub(crate) best: Option<usize>,
+    pub(crate) end: usize,
 }
 
 /// The inner part of a panel, between its axes.
@@ -210,7 +211,10 @@ fn draw_axes(field: &Field, out: &mut String) {
 }
 
 fn draw_best(field: &Field, run: Run, out: &mut String) {
-    let (x, top, bottom) = (field.at_x(run.best as f64), field.top, field.bottom);
+    let Some(best) = run.best else {
+        return;
+    };
+    let (x, top, bottom) = (field.at_x(best as f64), field.top, field.bottom);
     let _ = writeln!(
         out,
         "<path d=\"M{x:.1} {top:.1}V{bottom:.1}\" stroke=\"#bbb\" stroke-dasharray=\"6 4\"/>\

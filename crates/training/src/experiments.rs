@@ -1,0 +1,53 @@
+//! The commands of the GAN lab.
+
+use std::time::Instant;
+
+use training::lab::LabError;
+use training::lab::mode_collapse::{self, Job, Loss};
+
+use crate::cli::ModeCollapseArgs;
+use crate::progress::Display;
+use crate::{Failure, exit, job, resume_code};
+
+impl From<LabError> for Failure {
+    fn from(error: LabError) -> Self {
+        let code = match &error {
+            LabError::Resume(error) => resume_code(error),
+            LabError::Write(_) => exit::IO,
+            LabError::NotFinite { .. } => exit::INTERNAL,
+        };
+        Self(code, error.to_string())
+    }
+}
+
+/// `train mode-collapse`.
+pub(crate) fn mode_collapse(args: ModeCollapseArgs) -> Result<(), Failure> {
+    let job = Job {
+        out: args.out,
+        resume: args.resume,
+        command: job::command_line(),
+        seed: args.seed,
+        seeds: args.seeds,
+        steps: args.steps,
+        look_every: args.look_every,
+        batch: args.batch,
+        learning_rate: args.learning_rate,
+        latent: args.latent,
+        penalty_weight: args.penalty_weight,
+    };
+    let started = Instant::now();
+    let mut display = Display::new();
+    let outcome = mode_collapse::run(&job, |progress| display.show_lab(progress))?;
+    display.finish();
+    for (number, loss) in Loss::ALL.into_iter().enumerate() {
+        println!(
+            "{}: {} of {} cover both peaks; mean distance {:.2}",
+            loss.name(),
+            outcome.cover_both[number],
+            job.seeds,
+            outcome.distance[number]
+        );
+    }
+    println!("{}: {:.0} s", job.out.display(), started.elapsed().as_secs_f64());
+    Ok(())
+}
