@@ -438,7 +438,8 @@ impl Agent {
             .collect();
         self.finish(broker, then);
         if then == Then::Poll && !sources.is_empty() {
-            self.phase = Phase::LookUp(sources);
+            // Not at once: whoever has lost its partitions must come to hear of it.
+            self.unanswered = Some(sources);
         }
         true
     }
