@@ -5,7 +5,10 @@
 use std::sync::Arc;
 
 use alerting::LimitSpec;
-use pipeline::{Host, Input, Model, Output, SeriesSettings, Task, TaskId, TaskSettings};
+use pipeline::maintenance::{Span, When};
+use pipeline::{
+    Host, Input, Maintenance, Matcher, Model, Output, SeriesSettings, Task, TaskId, TaskSettings,
+};
 use proptest::prelude::*;
 use scorer::manifest::{LagCalibration, ModelKind, SERVED_LAGS};
 use scorer::normalise::Scaler;
@@ -77,8 +80,21 @@ fn settings_of(kind: ModelKind, lag: usize) -> Arc<TaskSettings> {
             below: Some(-0.4),
         };
     }
+    defaults.alert.silence_after = 5 * INTERVAL;
+    let maintenance = Maintenance {
+        matcher: Matcher {
+            name: Some("s0".to_owned()),
+            labels: vec![],
+        },
+        when: When::Once(Span {
+            start: Timestamp::from_millis(40 * INTERVAL),
+            end: Timestamp::from_millis(60 * INTERVAL),
+        }),
+        learn: false,
+    };
     Arc::new(TaskSettings {
         defaults,
+        maintenance: vec![maintenance],
         scope: "metrics".into(),
         max_series: 3,
         ..TaskSettings::new(model)
