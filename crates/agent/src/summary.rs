@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use alerting::reason::reason;
 use ingest::labels::Labels;
-use types::{AlertState, Limit, SeriesKey, Severity, Timestamp};
+use types::{AlertState, SeriesKey, Severity, Timestamp};
 
 use crate::replay::Facts;
 use crate::report::{Report, SeriesReport};
@@ -117,21 +118,16 @@ impl Summary {
             .iter()
             .take(ALERTS_SHOWN)
             .map(|a| {
-                let about = match (&a.limit, &a.silence) {
-                    (Some(limit), _) => limit_text(limit, a.value),
-                    (None, Some(silence)) => format!("silent since {}", silence.last),
-                    (None, None) => format!(
-                        "score {:<5.2} value {:.6} expected {:.6}",
-                        a.score,
-                        a.value,
-                        a.expected.unwrap_or(f64::NAN)
-                    ),
+                let score = if a.is_anomaly() {
+                    format!("score {:<5.2}  ", a.score)
+                } else {
+                    String::new()
                 };
                 format!(
-                    "{}  {:<8}  {about}  {}",
+                    "{}  {:<8}  {score}{}",
                     a.available_at,
                     a.severity.name(),
-                    a.series
+                    reason(a)
                 )
             })
             .collect();
@@ -192,18 +188,6 @@ impl Summary {
                 .collect(),
         })
     }
-}
-
-/// What a limit alert is about, in few words.
-fn limit_text(limit: &Limit, value: f64) -> String {
-    let forecast = limit
-        .forecast
-        .map_or_else(String::new, |f| format!(" forecast {f:.6}"));
-    format!(
-        "{} limit {} value {value:.6}{forecast}",
-        limit.bound.name(),
-        limit.value
-    )
 }
 
 /// Labelled windows of a series: from the labels file, else from the file's own `label` column.

@@ -67,8 +67,14 @@ fn alert_row(out: &mut String, span: &Span<'_>) {
             format!("<span class=\"severity {severity}\">{severity}</span>"),
         ),
         ("Score", score),
-        ("Value", number(worst.value) + &deviation(worst)),
-        ("Expected", number_or_dash(worst.expected) + &band),
+        (
+            "Value",
+            format!("<span>{}{}</span>", number(worst.value), deviation(worst)),
+        ),
+        (
+            "Expected",
+            format!("<span>{}{band}</span>", number_or_dash(worst.expected)),
+        ),
         ("Confidence", format!("{:.2}", worst.confidence)),
         ("Why", why(worst)),
     ];
@@ -122,7 +128,8 @@ fn why(alert: &Alert) -> String {
         let mut named = Part::ALL.map(|part| (part, parts.get(part)));
         // The largest first; the order of equals is that of the schema.
         named.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let shown = named.into_iter().filter(|(_, value)| *value > 0.0);
+        // What rounds to nothing is not worth a word.
+        let shown = named.into_iter().filter(|(_, value)| *value >= 0.005);
         let words: Vec<String> = shown.map(|(part, v)| format!("{} {}", part.name(), text(v))).collect();
         words.join(", ")
     };
