@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
-use types::{SeriesKey, Timestamp};
+use types::{DurationMs, SeriesKey, Timestamp};
 
 use crate::settings::{Matcher, TaskSettings};
 
@@ -131,38 +131,33 @@ impl TaskSettings {
     /// Numbers of the maintenance that is meant for `series`.
     pub(crate) fn maintenance_of(&self, series: &SeriesKey) -> Vec<usize> {
         let all = self.maintenance.iter().enumerate();
-        all.filter(|(_, m)| m.matcher.matches(series)).map(|(i, _)| i).collect()
+        all.filter(|(_, m)| m.matcher.matches(series))
+            .map(|(i, _)| i)
+            .collect()
     }
 
-    /// What is planned for `series` in some part of `[from, to)`: what ends last, and what must not be learnt wins.
-    pub(crate) fn planned(&self, series: &SeriesKey, from: Timestamp, to: Timestamp) -> Option<Planned> {
-        let own = self.maintenance.iter().filter(|m| m.matcher.matches(series));
-        planned(own, from, to)
-    }
-}
-
-/// The same of maintenance that is known to be the series' own.
-pub(crate) fn planned<'a>(
-    own: impl Iterator<Item = &'a Maintenance>,
-    from: Timestamp,
-    to: Timestamp,
-) -> Option<Planned> {
-    let found = own.filter_map(|m| {
-        let span = m.when.overlapping(from, to)?;
-        Some(Planned {
-            end: span.end,
-            learn: m.learn,
+    /// What is planned for a series with maintenance `own`, see [`Self::maintenance_of`], in some part of `length`
+    /// milliseconds from `from` on: what ends last, and what must not be learnt wins.
+    pub(crate) fn planned(&self, own: &[usize], from: Timestamp, length: DurationMs) -> Option<Planned> {
+        let own = own.iter().filter_map(|i| self.maintenance.get(*i));
+        let found = own.filter_map(|m| {
+            let span = m.when.overlapping(from, from + length)?;
+            Some(Planned {
+                end: span.end,
+                learn: m.learn,
+            })
+        });
+        found.reduce(|a, b| Planned {
+            end: a.end.max(b.end),
+            learn: a.learn && b.learn,
         })
-    });
-    found.reduce(|a, b| Planned {
-        end: a.end.max(b.end),
-        learn: a.learn && b.learn,
-    })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Model;
 
     fn t(text: &str) -> Timestamp {
         Timestamp::parse(text, None).unwrap()
@@ -214,11 +209,18 @@ mod tests {
         let night = span("2026-03-07T22:00:00Z", "2026-03-08T02:00:00Z");
         assert_eq!(at(&when, "2026-03-07T22:00:00Z"), night);
         assert_eq!(at(&when, "2026-03-08T01:59:59Z"), night);
-        for outside in ["2026-03-07T01:00:00Z", "2026-03-08T02:00:00Z", "2026-03-08T23:00:00Z"] {
+        for outside in [
+            "2026-03-07T01:00:00Z",
+            "2026-03-08T02:00:00Z",
+            "2026-03-08T23:00:00Z",
+        ] {
             assert_eq!(at(&when, outside), None, "{outside}");
         }
         // A bucket of a month holds some of it.
-        assert!(when.overlapping(t("2026-03-08T12:00:00Z"), t("2026-04-08T12:00:00Z")).is_some());
+        assert!(
+            when.overlapping(t("2026-03-08T12:00:00Z"), t("2026-04-08T12:00:00Z"))
+                .is_some()
+        );
         let dates = Days::Dates(BTreeSet::from(["2026-12-24".parse().unwrap()]));
         let when = nightly(dates, "UTC");
         assert_eq!(
@@ -233,12 +235,28 @@ mod tests {
     fn local_time_follows_its_zone() {
         let when = nightly(Days::Weekly([true; 7]), "Europe/Berlin");
         for (moment, start, end) in [
-            ("2026-01-10T22:00:00Z", "2026-01-10T21:00:00Z", "2026-01-11T01:00:00Z"),
+            (
+                "2026-01-10T22:00:00Z",
+                "2026-01-10T21:00:00Z",
+                "2026-01-11T01:00:00Z",
+            ),
             // The night of the change ends where 02:00 would be: at 03:00 summer time.
-            ("2026-03-28T22:00:00Z", "2026-03-28T21:00:00Z", "2026-03-29T01:00:00Z"),
-            ("2026-07-10T21:00:00Z", "2026-07-10T20:00:00Z", "2026-07-11T00:00:00Z"),
+            (
+                "2026-03-28T22:00:00Z",
+                "2026-03-28T21:00:00Z",
+                "2026-03-29T01:00:00Z",
+            ),
+            (
+                "2026-07-10T21:00:00Z",
+                "2026-07-10T20:00:00Z",
+                "2026-07-11T00:00:00Z",
+            ),
             // 02:00 comes twice: the first counts.
-            ("2026-10-24T22:00:00Z", "2026-10-24T20:00:00Z", "2026-10-25T00:00:00Z"),
+            (
+                "2026-10-24T22:00:00Z",
+                "2026-10-24T20:00:00Z",
+                "2026-10-25T00:00:00Z",
+            ),
         ] {
             assert_eq!(at(&when, moment), span(start, end), "{moment}");
         }
@@ -251,10 +269,21 @@ mod tests {
             when: When::Once(span("2026-03-01T00:00:00Z", end).unwrap()),
             learn,
         };
-        let all = [one("2026-03-01T01:00:00Z", false), one("2026-03-01T02:00:00Z", true)];
+        let mut settings = TaskSettings::new(Model {
+            label: String::new(),
+            kind: scorer::manifest::ModelKind::Tadgan,
+            window: 100,
+            scaler: scorer::normalise::Scaler::Window { gain: 3.0 },
+            calibration: vec![],
+        });
+        settings.maintenance = vec![
+            one("2026-03-01T01:00:00Z", false),
+            one("2026-03-01T02:00:00Z", true),
+        ];
+        let own = settings.maintenance_of(&SeriesKey::from_name("a").unwrap());
         let now = t("2026-03-01T00:30:00Z");
-        let found = planned(all.iter(), now, now + 1).unwrap();
+        let found = settings.planned(&own, now, 1).unwrap();
         assert_eq!((found.end, found.learn), (t("2026-03-01T02:00:00Z"), false));
-        assert_eq!(planned(all.iter(), now + -3_600_000, now + -3_600_000), None);
+        assert_eq!(settings.planned(&own, now + -3_600_000, 1_000), None);
     }
 }

@@ -156,7 +156,10 @@ fn a_series_that_comes_no_more_is_said_once_and_ends_when_it_comes_back() {
     assert_eq!(bench.silences(), [(Firing, "a", 39)]);
     assert_eq!((bench.task().open_alerts(), bench.silent), (1, 1));
     let alert = &bench.alerts[0];
-    assert_eq!((alert.start.millis(), alert.end.millis()), (30 * MINUTE, 39 * MINUTE));
+    assert_eq!(
+        (alert.start.millis(), alert.end.millis()),
+        (30 * MINUTE, 39 * MINUTE)
+    );
     assert_eq!(alert.silence.unwrap().last.millis(), 29 * MINUTE);
     assert_eq!((alert.confidence, alert.score), (1.0, 1.0));
     bench.minutes(&["a", "b"], 60, 100);
@@ -165,7 +168,11 @@ fn a_series_that_comes_no_more_is_said_once_and_ends_when_it_comes_back() {
     assert_eq!(resolved.id, bench.alerts[0].id);
     assert_eq!(resolved.silence.unwrap().returned.unwrap().millis(), 60 * MINUTE);
     bench.minutes(&["b"], 100, 120);
-    assert_eq!(bench.silences()[2], (Firing, "a", 109), "the next is an event of its own");
+    assert_eq!(
+        bench.silences()[2],
+        (Firing, "a", 109),
+        "the next is an event of its own"
+    );
     assert_ne!(bench.alerts[2].id, resolved.id);
 }
 
@@ -365,7 +372,8 @@ fn an_open_alert_rests_and_goes_on() {
         let all = bench.alerts.iter();
         all.map(|a| (a.state, a.available_at.millis() / MINUTE)).collect()
     };
-    let (Some(&(Firing, at)), Some(&(Resolved, end))) = (states(&plain).first(), states(&plain).last()) else {
+    let (Some(&(Firing, at)), Some(&(Resolved, end))) = (states(&plain).first(), states(&plain).last())
+    else {
         panic!("{:?}", plain.alerts)
     };
     assert_eq!(at, 301);
@@ -375,5 +383,8 @@ fn an_open_alert_rests_and_goes_on() {
     disturbed(&mut bench, 300, 301, 600);
     let rested = states(&bench);
     assert_eq!(rested[0], (Firing, 301));
-    assert!(end < 360 && rested[1].1 > 360 && rested.len() == 2, "{end}, {rested:?}");
+    assert!(
+        end < 360 && rested[1].1 > 360 && rested.len() == 2,
+        "{end}, {rested:?}"
+    );
 }

@@ -39,6 +39,13 @@ impl Ring {
         self.values.capacity() * size_of::<f64>() + self.filled.capacity()
     }
 
+    /// Puts the value before it in the place of the newest bucket's.
+    pub(crate) fn pass_over(&mut self) {
+        if let Some(before) = self.values.len().checked_sub(2) {
+            self.values[before + 1] = self.values[before];
+        }
+    }
+
     /// The window whose last bucket has number `end_index`, once it is full.
     pub(crate) fn window(&self, end_index: u64) -> Option<Window<'_>> {
         (!self.values.is_empty() && self.values.len() == self.length).then_some(Window {

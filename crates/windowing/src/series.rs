@@ -196,6 +196,11 @@ impl SeriesWindow {
         self.ring.window(self.next_index.checked_sub(1)?)
     }
 
+    /// The bucket taken last says nothing of what is normal: later windows hold the value before it in its place.
+    pub fn pass_over(&mut self) {
+        self.ring.pass_over();
+    }
+
     /// The grid of the series, once it is known.
     #[must_use]
     pub fn interval(&self) -> Option<DurationMs> {

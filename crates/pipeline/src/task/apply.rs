@@ -117,9 +117,7 @@ impl Task {
         let verdicts = verdicts_of(&settings, &mut self.state.verdicts, series);
         let spec = &settings.settings(verdicts.rule).score;
         let result = window.and_then(|due| due.result(settings.model.kind));
-        verdicts
-            .scorer
-            .close_coarse(spec, floor, bucket, result.as_ref());
+        verdicts.scorer.close_coarse(spec, floor, bucket, result.as_ref());
     }
 
     fn apply_closed(
@@ -135,7 +133,7 @@ impl Task {
         let verdicts = verdicts_of(&settings, &mut self.state.verdicts, series);
         let spec = &settings.settings(verdicts.rule).score;
         let result = window.as_ref().and_then(|due| due.result(settings.model.kind));
-        let plan = verdicts.plan(&settings, closed.bucket.start, interval);
+        let plan = settings.planned(&verdicts.maintenance, closed.bucket.start, interval);
         verdicts.scorer.set_learning(verdicts.rest.learns(plan));
         let mut scored = Vec::new();
         let forecast = verdicts.scorer.close(
@@ -165,7 +163,9 @@ impl Task {
         let settings = Arc::clone(&self.settings);
         let verdicts = verdicts_of(&settings, &mut self.state.verdicts, series);
         let own = settings.settings(verdicts.rule);
-        let is_planned = verdicts.plan(&settings, closed.bucket.start, interval).is_some();
+        let is_planned = settings
+            .planned(&verdicts.maintenance, closed.bucket.start, interval)
+            .is_some();
         if own.limits.is_set() && !is_planned {
             let seen = Reading {
                 start: closed.bucket.start,
@@ -206,7 +206,7 @@ impl Task {
             let verdicts = verdicts_of(&settings, &mut self.state.verdicts, series);
             let spec = &settings.settings(verdicts.rule).alert;
             let origin = origin(&settings, series);
-            let plan = verdicts.plan(&settings, scored.bucket.start, interval);
+            let plan = settings.planned(&verdicts.maintenance, scored.bucket.start, interval);
             let score = scored.verdict.map(|verdict| verdict.score);
             let window = settings.model.window;
             match observation(&scored, interval) {

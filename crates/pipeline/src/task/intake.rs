@@ -96,6 +96,7 @@ impl Task {
             }
             let intake = Intake {
                 rule,
+                maintenance: settings.maintenance_of(key),
                 window: SeriesWindow::new(),
                 coarse: CoarseWindow::default(),
                 floor: FloorEstimate::default(),
@@ -233,13 +234,18 @@ impl Task {
             })
         };
         while let Some(closed) = intake.window.next_closed(&own.window, &mut occurred) {
-            if !closed.bucket.filled {
+            let interval = intake.window.interval().unwrap_or(1);
+            let plan = settings.planned(&intake.maintenance, closed.bucket.start, interval);
+            let is_normal = plan.is_none_or(|plan| plan.learn);
+            // To the coarse view, and to the floor, what was planned is as good as missing.
+            let mut regarded = closed;
+            regarded.bucket.filled |= !is_normal;
+            if !regarded.bucket.filled {
                 intake.floor.push(closed.bucket.value);
             }
             let floor = intake.floor.floor();
-            let interval = intake.window.interval().unwrap_or(1);
             let (length, factor) = (own.window.window, own.score.coarse_factor);
-            if let Some(bucket) = intake.coarse.push(length, factor, interval, &closed) {
+            if let Some(bucket) = intake.coarse.push(length, factor, interval, &regarded) {
                 let window = intake.coarse.window();
                 let window = window.and_then(|window| due(window, floor, &mut occurred));
                 state.queue.push_back(Queued::Coarse {
@@ -251,6 +257,9 @@ impl Task {
             }
             let window = intake.window.window();
             let window = window.and_then(|window| due(window, floor, &mut occurred));
+            if !is_normal {
+                intake.window.pass_over();
+            }
             state.queue.push_back(Queued::Closed {
                 series: series.clone(),
                 closed,

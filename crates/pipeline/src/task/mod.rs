@@ -18,7 +18,8 @@ use scorer::causal::SeriesScorer;
 use scorer::normalise::{Affine, FloorEstimate};
 use serde::{Deserialize, Serialize};
 use types::{
-    Alert, Bucket, Control, DurationMs, Forecast, Occurrence, Record, Rejected, ScoreRow, SeriesKey, Timestamp,
+    Alert, Bucket, Control, DurationMs, Forecast, Occurrence, Record, Rejected, ScoreRow, SeriesKey,
+    Timestamp,
 };
 use windowing::{Closed, CoarseWindow, SeriesWindow};
 
@@ -122,6 +123,9 @@ impl State {
 struct Intake {
     #[serde(skip)]
     rule: Option<usize>,
+    /// What of the settings' maintenance is the series' own.
+    #[serde(skip)]
+    maintenance: Vec<usize>,
     window: SeriesWindow,
     coarse: CoarseWindow,
     floor: FloorEstimate,
@@ -133,7 +137,7 @@ struct Intake {
 struct Verdicts {
     #[serde(skip)]
     rule: Option<usize>,
-    /// What of the settings' maintenance is the series' own.
+    /// As of [`Intake`].
     #[serde(skip)]
     maintenance: Vec<usize>,
     scorer: SeriesScorer,
@@ -247,6 +251,7 @@ impl Task {
         let mut state: State = postcard::from_bytes(snapshot).map_err(|e| SnapshotError(e.to_string()))?;
         for (series, intake) in &mut state.series {
             intake.rule = settings.rule_of(series);
+            intake.maintenance = settings.maintenance_of(series);
         }
         for (series, verdicts) in &mut state.verdicts {
             verdicts.rule = settings.rule_of(series);
@@ -275,7 +280,9 @@ impl Task {
             .verdicts
             .values()
             .map(|v| {
-                usize::from(v.machine.open_id().is_some()) + v.limits.open() + usize::from(v.silence.is_open())
+                usize::from(v.machine.open_id().is_some())
+                    + v.limits.open()
+                    + usize::from(v.silence.is_open())
             })
             .sum()
     }
@@ -304,14 +311,15 @@ impl Task {
             .series
             .values()
             .filter(|intake| intake.last_use <= quiet_since);
-        self.state.watch.is_due(until) || quiet.into_iter().any(|intake| {
-            let spec = &self.settings.settings(intake.rule).window;
-            intake.window.is_idle(spec, until)
-                || intake
-                    .window
-                    .event_time()
-                    .is_some_and(|t| until - t > self.settings.series_ttl)
-        })
+        self.state.watch.is_due(until)
+            || quiet.into_iter().any(|intake| {
+                let spec = &self.settings.settings(intake.rule).window;
+                intake.window.is_idle(spec, until)
+                    || intake
+                        .window
+                        .event_time()
+                        .is_some_and(|t| until - t > self.settings.series_ttl)
+            })
     }
 
     /// Takes one input in and appends what follows from it to `out`.

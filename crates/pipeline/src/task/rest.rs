@@ -5,11 +5,8 @@
 
 use alerting::AlertSpec;
 use serde::{Deserialize, Serialize};
-use types::{DurationMs, Timestamp};
 
-use super::Verdicts;
-use crate::maintenance::{Planned, planned};
-use crate::settings::TaskSettings;
+use crate::maintenance::Planned;
 
 /// State of one series.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -45,7 +42,11 @@ impl Rest {
         }
         self.left -= 1;
         if let Some(score) = score {
-            self.calm = if score < spec.close_score { self.calm + 1 } else { 0 };
+            self.calm = if score < spec.close_score {
+                self.calm + 1
+            } else {
+                0
+            };
         }
         if self.calm >= spec.close_after.max(1) {
             self.left = 0;
@@ -59,18 +60,5 @@ impl Rest {
             Some(plan) => plan.learn,
             None => self.left == 0 || self.learn,
         }
-    }
-}
-
-impl Verdicts {
-    /// What is planned for the bucket that begins at `start`.
-    pub(super) fn plan(
-        &self,
-        settings: &TaskSettings,
-        start: Timestamp,
-        interval: DurationMs,
-    ) -> Option<Planned> {
-        let own = self.maintenance.iter().filter_map(|i| settings.maintenance.get(*i));
-        planned(own, start, start + interval)
     }
 }

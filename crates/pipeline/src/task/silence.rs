@@ -181,7 +181,7 @@ impl Task {
                 return None;
             }
             Life::Doubted | Life::Covered => {
-                if let Some(planned) = settings.planned(series, now, now + 1) {
+                if let Some(planned) = settings.planned(&intake.maintenance, now, 1) {
                     return Some(planned.end + wait);
                 }
                 now + wait
@@ -211,7 +211,13 @@ impl Task {
         }
     }
 
-    fn alert(&mut self, series: &SeriesKey, last: Timestamp, interval: DurationMs, now: Timestamp) -> Option<()> {
+    fn alert(
+        &mut self,
+        series: &SeriesKey,
+        last: Timestamp,
+        interval: DurationMs,
+        now: Timestamp,
+    ) -> Option<()> {
         let intake = self.state.series.get_mut(series)?;
         let regularity = regularity(intake)?;
         let value = intake.window.last_value()?;
@@ -250,7 +256,10 @@ impl Task {
     fn is_replaced(&self, series: &SeriesKey, since: Timestamp) -> bool {
         // Keys of one name stand side by side but for the one without labels, which has no successor.
         let is_same = |(other, _): &(&SeriesKey, &Intake)| other.name() == series.name();
-        let (before, after) = (self.state.series.range(..series), self.state.series.range(series..));
+        let (before, after) = (
+            self.state.series.range(..series),
+            self.state.series.range(series..),
+        );
         let mut others = before.rev().take_while(is_same).chain(after.take_while(is_same));
         others.any(|(other, intake)| other != series && intake.pulse.born >= since)
     }
