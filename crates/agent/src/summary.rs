@@ -82,7 +82,10 @@ impl Summary {
         if silent > 0 {
             let is_back = |a: &&types::Alert| a.silence.is_some_and(|s| s.returned.is_some());
             let back = sinks.alerts.iter().filter(is_back).count();
-            lines.push(("silence".to_owned(), format!("{silent} fell silent, {back} came back")));
+            lines.push((
+                "silence".to_owned(),
+                format!("{silent} fell silent, {back} came back"),
+            ));
         }
         if !sinks.rejected.is_empty() {
             let reasons: Vec<String> = sinks

@@ -130,7 +130,9 @@ fn why(alert: &Alert) -> String {
         named.sort_by(|a, b| b.1.total_cmp(&a.1));
         // What rounds to nothing is not worth a word.
         let shown = named.into_iter().filter(|(_, value)| *value >= 0.005);
-        let words: Vec<String> = shown.map(|(part, v)| format!("{} {}", part.name(), text(v))).collect();
+        let words: Vec<String> = shown
+            .map(|(part, v)| format!("{} {}", part.name(), text(v)))
+            .collect();
         words.join(", ")
     };
     if let Some(grounds) = &alert.grounds {
@@ -139,7 +141,11 @@ fn why(alert: &Alert) -> String {
             named(&grounds.shares, |share| format!("{:.0} %", 100.0 * share))
         ));
         if alert.parts.envelope > 0.0 {
-            lines.extend(grounds.time_of_day.map(|b| format!("this time of day: {}", between(b))));
+            lines.extend(
+                grounds
+                    .time_of_day
+                    .map(|b| format!("this time of day: {}", between(b))),
+            );
         }
         if alert.parts.range > 0.0 {
             lines.extend(grounds.seen.map(|b| format!("seen before: {}", between(b))));

@@ -221,8 +221,7 @@ fn an_alert_says_why() {
         ..Parts::default()
     };
     let page = render(&report(vec![one]));
-    let why =
-        "<b>envelope 100 %</b><br>this time of day: 48 to 53.5<br><small>alone: envelope 1.80</small>";
+    let why = "<b>envelope 100 %</b><br>this time of day: 48 to 53.5<br><small>alone: envelope 1.80</small>";
     assert!(page.contains(why));
 }
 
