@@ -46,6 +46,10 @@ pub enum Input<'a> {
 
 /// What comes out of a task.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an output is moved once, from the task to its sink"
+)]
 pub enum Output {
     /// A window for the nets: answer with [`Input::Scored`].
     Due {
