@@ -77,7 +77,12 @@ fn silence_alerts(scope: &str, seen: &[Observation]) -> Vec<Alert> {
             regularity: o.confidence,
         };
         machine.begin(&origin, missed, o.available_at, &mut out);
-        machine.end(&origin, o.available_at, (i % 2 == 0).then_some(o.available_at), &mut out);
+        machine.end(
+            &origin,
+            o.available_at,
+            (i % 2 == 0).then_some(o.available_at),
+            &mut out,
+        );
     }
     out
 }

@@ -51,7 +51,11 @@ fn unusual(series: &str, alert: &Alert) -> String {
     }
     for part in Part::ALL {
         // A new range adds to the others; each of these speaks for itself from 1 on.
-        let least = if part == Part::Range { f64::MIN_POSITIVE } else { 1.0 };
+        let least = if part == Part::Range {
+            f64::MIN_POSITIVE
+        } else {
+            1.0
+        };
         let counts = Some(part) != lead && alert.parts.get(part) >= least;
         if let Some(found) = evidence(part).filter(|_| counts) {
             sentence += &format!("; also {found}");
@@ -226,7 +230,10 @@ mod tests {
             ..alert()
         };
         for (alert, want) in [
-            (limit(80.0, Some(91.5)), "is about to go above the limit of 90: forecast 91.5, still 80"),
+            (
+                limit(80.0, Some(91.5)),
+                "is about to go above the limit of 90: forecast 91.5, still 80",
+            ),
             (limit(95.0, None), "was 95, above the limit of 90"),
         ] {
             assert_eq!(reason(&alert), format!("cpu{{host=\"a\"}} {want}"));

@@ -148,7 +148,10 @@ mod tests {
         assert_eq!(out[0].id, out[1].id);
         assert_eq!((out[0].start, out[0].end), (t(180_000), t(1_920_000)));
         assert_eq!((out[1].end, out[1].available_at), (t(1_980_000), t(2_000_000)));
-        assert_eq!((out[0].kind(), out[0].score, out[0].confidence), ("silence", 1.0, 0.99));
+        assert_eq!(
+            (out[0].kind(), out[0].score, out[0].confidence),
+            ("silence", 1.0, 0.99)
+        );
         let said = |alert: &Alert| alert.silence.unwrap();
         assert_eq!((said(&out[0]).last, said(&out[0]).returned), (t(125_000), None));
         assert_eq!(said(&out[1]).returned, Some(t(1_990_000)));

@@ -126,7 +126,9 @@ pub fn to_json(alert: &Alert) -> String {
         confidence: alert.confidence,
         parts: WireParts::from(&alert.parts),
         shares: grounds.map(|grounds| WireParts::from(&grounds.shares)),
-        led_by: grounds.and_then(|grounds| grounds.shares.largest()).map(Part::name),
+        led_by: grounds
+            .and_then(|grounds| grounds.shares.largest())
+            .map(Part::name),
         seen: grounds.and_then(|grounds| grounds.seen),
         time_of_day,
         reason: reason(alert),
@@ -277,7 +279,10 @@ mod tests {
         };
         let json = to_json(&alert);
         assert!(json.contains(r#""kind":"silence""#), "{json}");
-        assert!(json.contains(r#""silence":{"last":"1970-01-01T00:00:59Z"}"#), "{json}");
+        assert!(
+            json.contains(r#""silence":{"last":"1970-01-01T00:00:59Z"}"#),
+            "{json}"
+        );
         alert.silence = alert.silence.map(|silence| Silence {
             returned: Some(alert.end),
             ..silence

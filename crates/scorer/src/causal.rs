@@ -429,7 +429,8 @@ impl SeriesScorer {
         } else {
             0.0
         };
-        let combined = (spec.error_weight * reconstruction.max(prediction) + range).max(spec.envelope_weight * envelope)
+        let combined = (spec.error_weight * reconstruction.max(prediction) + range)
+            .max(spec.envelope_weight * envelope)
             + support(spec.coarse_weight, waiting.coarse)
             + support(spec.critic_weight, critic);
         let (rare, peak) = self.peaks.judge(spec, combined);

@@ -96,7 +96,13 @@ mod tests {
             critic: None,
             filled_share: 0.0,
         };
-        coarse.close(&ScoreSpec::default(), 1e-9, &bucket(0, value), learns, Some(&window));
+        coarse.close(
+            &ScoreSpec::default(),
+            1e-9,
+            &bucket(0, value),
+            learns,
+            Some(&window),
+        );
     }
 
     #[test]
@@ -104,7 +110,13 @@ mod tests {
         let mut coarse = Coarse::default();
         assert_eq!(coarse.lean(), 0.0);
         for i in 0..200 {
-            close(&mut coarse, ModelKind::Tadgan, f64::from(i % 7), [9.0, 9.0, 0.0], true);
+            close(
+                &mut coarse,
+                ModelKind::Tadgan,
+                f64::from(i % 7),
+                [9.0, 9.0, 0.0],
+                true,
+            );
         }
         assert!(coarse.lean() < 1.0);
         close(&mut coarse, ModelKind::Tadgan, 50.0, [9.0, 9.0, 0.0], true);

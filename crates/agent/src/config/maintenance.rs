@@ -32,7 +32,10 @@ pub(super) fn maintenance(mut s: Section<'_>) -> Option<Maintenance> {
         }
         _ if s.has_mistakes() => None,
         _ => {
-            s.note("start", "say either start and end, or days or dates, with from and to for a part of them");
+            s.note(
+                "start",
+                "say either start and end, or days or dates, with from and to for a part of them",
+            );
             None
         }
     };
@@ -50,7 +53,13 @@ fn recurring(s: &mut Section<'_>) -> Option<(Days, Time, Time)> {
     let dates = s.get("dates", |value| {
         let each = texts(value)?;
         let dates: Result<BTreeSet<Date>, String> = each.iter().map(|text| date(text)).collect();
-        dates.and_then(|dates| if dates.is_empty() { Err("names no day".to_owned()) } else { Ok(dates) })
+        dates.and_then(|dates| {
+            if dates.is_empty() {
+                Err("names no day".to_owned())
+            } else {
+                Ok(dates)
+            }
+        })
     });
     let [from, to] = ["from", "to"].map(|key| s.get(key, clock));
     let whole_day = Time::midnight();

@@ -24,8 +24,8 @@ pub use settings::{
     RuleSettings, Settings, StartMode, StateSettings, WindowsSettings,
 };
 
-pub(crate) use reader::{parse_duration, show_duration};
 use reader::{Notes, Section};
+pub(crate) use reader::{parse_duration, show_duration};
 
 /// A configuration that is right, and the text that makes it again.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,7 +84,10 @@ fn settings(tree: Value, notes: &Notes) -> Settings {
             .into_iter()
             .map(|rule| rules::rule(rule, windows, score, alert))
             .collect(),
-        maintenance: maintenance.into_iter().filter_map(maintenance::maintenance).collect(),
+        maintenance: maintenance
+            .into_iter()
+            .filter_map(maintenance::maintenance)
+            .collect(),
         windows,
         score,
         alert,

@@ -130,7 +130,10 @@ impl<'n> Section<'n> {
     /// Whether anything in this table was noted so far.
     pub(super) fn has_mistakes(&self) -> bool {
         let within = format!("{}.", self.path);
-        self.notes.borrow().iter().any(|note| note.key.starts_with(&within))
+        self.notes
+            .borrow()
+            .iter()
+            .any(|note| note.key.starts_with(&within))
     }
 
     /// Notes what nobody asked for.

@@ -141,7 +141,10 @@ fn maintenance_says_when() {
     assert_eq!(during(0, "2026-03-02T02:00:00Z"), None);
     assert_eq!(during(1, "2027-07-07T00:59:00Z"), Some(t("2027-07-06T22:30:00Z")));
     assert_eq!(during(1, "2027-07-07T12:00:00Z"), None);
-    assert_eq!(settings.maintenance.iter().map(|m| m.learn).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(
+        settings.maintenance.iter().map(|m| m.learn).collect::<Vec<_>>(),
+        [false, true]
+    );
     assert_eq!(settings.alert.silence_after, 3_600_000);
     assert_eq!(settings.rules[0].alert.silence_after, 0);
 }
@@ -177,20 +180,35 @@ fn every_mistake_in_maintenance_is_named_at_once() {
     );
     let either = "say either start and end, or days or dates, with from and to for a part of them";
     let expected = [
-        ("maintenance[0].match", "says neither name nor labels; name = \"*\" matches every series"),
+        (
+            "maintenance[0].match",
+            "says neither name nor labels; name = \"*\" matches every series",
+        ),
         ("maintenance[0].end", "must be later than start"),
-        ("maintenance[1].days", "`caturday` is none of mon, tue, wed, thu, fri, sat, sun"),
-        ("maintenance[1].from", "`25:00` is no time of day, as in \"22:30\""),
+        (
+            "maintenance[1].days",
+            "`caturday` is none of mon, tue, wed, thu, fri, sat, sun",
+        ),
+        (
+            "maintenance[1].from",
+            "`25:00` is no time of day, as in \"22:30\"",
+        ),
         ("maintenance[1].zone", "`Mars/Olympus` is no time zone known here"),
         (
             "maintenance[2].start",
             "`soon` is neither RFC 3339, `YYYY-MM-DD HH:MM:SS` nor unix seconds",
         ),
-        ("maintenance[3].dates", "`2026-02-30` is no date, as in \"2026-12-24\""),
+        (
+            "maintenance[3].dates",
+            "`2026-02-30` is no date, as in \"2026-12-24\"",
+        ),
         ("maintenance[3].form", "unknown key; did you mean `from`?"),
         ("maintenance[4].start", either),
         ("maintenance[5].days", "names no day"),
-        ("maintenance[5].learn", "expected true or false, found the text \"yes\""),
+        (
+            "maintenance[5].learn",
+            "expected true or false, found the text \"yes\"",
+        ),
     ];
     let expected = expected.map(|(key, message)| (key.to_owned(), message.to_owned()));
     assert_eq!(found, BTreeMap::from(expected));

@@ -87,7 +87,11 @@ mod tests {
     fn the_tails_of_a_series_fit_in_four_kilobytes() {
         for model in [ModelKind::Tadgan, ModelKind::Aer] {
             let scorer = full(model);
-            let live: usize = scorer.tails().iter().map(|t| size_of::<Tail>() + t.heap_bytes()).sum();
+            let live: usize = scorer
+                .tails()
+                .iter()
+                .map(|t| size_of::<Tail>() + t.heap_bytes())
+                .sum();
             let stored = postcard::to_allocvec(&scorer.tails()).unwrap().len();
             println!("{model:?}: tails {live} live, {stored} stored");
             assert!(live < 4 << 10 && stored < 4 << 10, "{live} {stored}");
@@ -98,7 +102,10 @@ mod tests {
     fn the_score_of_a_series_fits_in_twenty_eight_kilobytes() {
         for model in [ModelKind::Tadgan, ModelKind::Aer] {
             let scorer = full(model);
-            let (live, stored) = (size_of::<SeriesScorer>() + scorer.heap_bytes(), postcard::to_allocvec(&scorer).unwrap().len());
+            let (live, stored) = (
+                size_of::<SeriesScorer>() + scorer.heap_bytes(),
+                postcard::to_allocvec(&scorer).unwrap().len(),
+            );
             println!("{model:?}: {live} live, {stored} stored");
             assert!(live < 28 << 10 && stored < 28 << 10, "{live} {stored}");
         }

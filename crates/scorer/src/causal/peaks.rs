@@ -111,7 +111,11 @@ mod tests {
         }
         assert_eq!(told[0], 4.0);
         assert!(told.is_sorted_by(|a, b| a > b), "{told:?}");
-        assert!((told[9] - (4.0 - spec.rarity)).abs() < 1e-6, "ten times as often: {}", told[9]);
+        assert!(
+            (told[9] - (4.0 - spec.rarity)).abs() < 1e-6,
+            "ten times as often: {}",
+            told[9]
+        );
     }
 
     #[test]
