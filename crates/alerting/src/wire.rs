@@ -214,7 +214,7 @@ mod tests {
     fn the_layout_is_pinned() {
         assert_eq!(
             to_json(&alert()),
-            r#"{"id":"0123","kind":"anomaly","state":"firing","severity":"warning","scope":"metrics","series":"cpu{host=\"a\\\"b\"}","start":"1970-01-01T00:00:00Z","end":"1970-01-01T00:01:00Z","available_at":"1970-01-01T00:01:00.500Z","score":1.5,"at":"1970-01-01T00:00:00Z","value":9.0,"expected":2.0,"band":[-1.0,5.0],"deviation":7.0,"relative_deviation":3.5,"confidence":0.75,"parts":{"reconstruction":1.5,"critic":0.0,"range":0.0,"envelope":0.25},"shares":{"reconstruction":1.0,"critic":0.0,"range":0.0,"envelope":0.0},"led_by":"reconstruction","seen":[0.5,8.0],"time_of_day":[1.2,7.5],"reason":"cpu{host=\"a\\\"b\"} was 9 at 1970-01-01T00:00:00Z, expected 2 (band -1 to 5); led by reconstruction","bundle":"general@abc","schema_version":1}"#
+            r#"{"id":"0123","kind":"anomaly","state":"firing","severity":"warning","scope":"metrics","series":"cpu{host=\"a\\\"b\"}","start":"1970-01-01T00:00:00Z","end":"1970-01-01T00:01:00Z","available_at":"1970-01-01T00:01:00.500Z","score":1.5,"at":"1970-01-01T00:00:00Z","value":9.0,"expected":2.0,"band":[-1.0,5.0],"deviation":7.0,"relative_deviation":3.5,"confidence":0.75,"parts":{"reconstruction":1.5,"critic":0.0,"range":0.0,"envelope":0.25,"coarse":0.0},"shares":{"reconstruction":1.0,"critic":0.0,"range":0.0,"envelope":0.0,"coarse":0.0},"led_by":"reconstruction","seen":[0.5,8.0],"time_of_day":[1.2,7.5],"reason":"cpu{host=\"a\\\"b\"} was 9 at 1970-01-01T00:00:00Z, expected 2 (band -1 to 5); led by reconstruction","bundle":"general@abc","schema_version":1}"#
         );
     }
 
