@@ -10,6 +10,7 @@ mod layering;
 mod nets_carry;
 mod replay;
 mod repository;
+mod scenarios;
 mod schema;
 mod support;
 mod wrong_input;

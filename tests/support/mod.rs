@@ -6,6 +6,7 @@ mod bundle;
 pub(crate) mod cli;
 #[path = "../../crates/ingest/tests/kafka/node.rs"]
 mod node;
+pub(crate) mod scenario;
 pub(crate) mod schema;
 pub(crate) mod spdx;
 pub(crate) mod stream;
