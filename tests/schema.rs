@@ -315,7 +315,7 @@ fn observation() -> Observation {
         threshold: Some(2.0),
         confidence: 0.9,
         parts: Parts::default(),
-        grounds: Grounds::default(),
+        grounds: grounds([1.0, 9.0]),
     }
 }
 
