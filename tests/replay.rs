@@ -21,7 +21,7 @@ const MINUTE: i64 = 60_000;
 const START: i64 = 1_767_225_600_000;
 type Points = Vec<(Timestamp, f64)>;
 
-/// Minutes of a metric that has a cycle of two hours, some noise, and a spike at each of `spikes`.
+/// Minutes of a metric that has a cycle of two hours, some noise, and a spike at each of `spikes`, larger each time.
 fn points(n: usize, spikes: &[usize]) -> Points {
     let cycle = Shape::Cycle {
         harmonics: vec![Harmonic {
@@ -40,11 +40,12 @@ fn points(n: usize, spikes: &[usize]) -> Points {
         offset: 50.0,
         ..SeriesSpec::new(SeriesKey::from_name("metric").unwrap(), cycle, 3)
     };
-    let faults = spikes.iter().map(|minute| Fault {
+    let faults = spikes.iter().enumerate().map(|(i, minute)| Fault {
         kind: FaultKind::Spike,
         start: Timestamp::from_millis(START + *minute as i64 * MINUTE),
         duration: 2 * MINUTE,
-        magnitude: 40.0,
+        // What came before is half normal: each is larger than the last.
+        magnitude: 40.0 + 20.0 * i as f64,
     });
     let stream = spec.stream(Timestamp::from_millis(START)).with_faults(faults);
     stream.take(n).collect()
