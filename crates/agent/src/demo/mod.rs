@@ -39,12 +39,12 @@ const SERIES: usize = 36;
 const PORT: u16 = 9464;
 
 /// What differs from the default configuration, and is named in the summary. Two minutes of evidence and a rarity
-/// of one in 30 000: at the defaults, 36 series are expected to see a few rare moments a day each, and the demo
+/// of one in 6 000: at the defaults, 36 series are expected to see a few rare moments a day each, and the demo
 /// runs through ten hours a minute. The confidence asks for as much past as the demo has prepared, so that nothing
 /// is said about that.
 const SETTINGS: [(&str, &str); 4] = [
-    ("score.warn_decades", "4.5"),
-    ("score.critical_decades", "6.0"),
+    ("score.warn_decades", "3.8"),
+    ("score.critical_decades", "5.5"),
     ("alert.min_duration", "2"),
     ("alert.min_confidence", "0.5"),
 ];
