@@ -13,6 +13,9 @@ pub const DECADES_MAX: f64 = 16.0;
 /// happens once in a hundred thousand.
 const EXTRAPOLATION: f64 = 1.5;
 
+/// What each decade further counts. Above 0, so that of two errors beyond belief the larger one stays the rarer.
+const DISBELIEF: f64 = 0.1;
+
 /// Fewest errors a tail is fitted to, once the reference is twice as long.
 const EXCESSES_MIN: u32 = 10;
 
@@ -87,20 +90,22 @@ impl Tail {
             // The fit may be older than the rank.
             rank.min(fit.base())
         };
-        decades.clamp(0.0, self.decades_max())
+        let believed = self.believed();
+        (decades.min(believed) + DISBELIEF * (decades - believed).max(0.0)).clamp(0.0, DECADES_MAX)
     }
 
     /// The error (data units) at which [`Self::decades`] reaches `decades`; `None` while the reference is
-    /// too short to have a tail or to tell `decades`, or `decades` lies below it.
+    /// too short to have a tail, or `decades` lies below it.
     pub fn error_at(&mut self, spec: &TailSpec, floor: f64, decades: f64) -> Option<f64> {
         let fit = self.fit(spec)?;
-        let above = decades - fit.base();
-        (fit.k > 0 && above >= 0.0 && decades <= self.decades_max()).then(|| fit.error_at(floor, above))
+        let believed = self.believed();
+        let above = decades.min(believed) + (decades - believed).max(0.0) / DISBELIEF - fit.base();
+        (fit.k > 0 && above >= 0.0).then(|| fit.error_at(floor, above))
     }
 
-    /// What the reference can tell at most: its own resolution and [`EXTRAPOLATION`].
-    fn decades_max(&self) -> f64 {
-        ((self.len() as f64 + 1.0).log10() + EXTRAPOLATION).min(DECADES_MAX)
+    /// Decades up to which the fit is believed: what the reference resolves, and [`EXTRAPOLATION`].
+    fn believed(&self) -> f64 {
+        (f64::from(self.errors.len()) + 1.0).log10() + EXTRAPOLATION
     }
 
     /// The middle one of the errors that the last fit saw (data units); `None` while there is none.

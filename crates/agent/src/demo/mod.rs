@@ -43,8 +43,8 @@ const PORT: u16 = 9464;
 /// runs through ten hours a minute. The confidence asks for as much past as the demo has prepared, so that nothing
 /// is said about that.
 const SETTINGS: [(&str, &str); 4] = [
-    ("score.warn_decades", "3.8"),
-    ("score.critical_decades", "5.5"),
+    ("score.warn_decades", "4.5"),
+    ("score.critical_decades", "6.0"),
     ("alert.min_duration", "2"),
     ("alert.min_confidence", "0.5"),
 ];

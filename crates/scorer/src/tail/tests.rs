@@ -41,7 +41,27 @@ fn a_reference_of_zeros_needs_the_floor() {
     assert_eq!(tail.decades(&spec, 1.0, 0.0), 0.0);
     let decades = tail.decades(&spec, 1.0, 1.0);
     assert!((decades - (-(0.05_f64).log10() + 1.0 / std::f64::consts::LN_10)).abs() < 1e-9);
-    assert_eq!(tail.decades(&spec, 1e-9, 1.0), 501_f64.log10() + EXTRAPOLATION);
+    assert_eq!(tail.decades(&spec, 1e-9, 1.0), DECADES_MAX);
+}
+
+#[test]
+fn beyond_belief_a_decade_counts_less_and_order_stays() {
+    let spec = TailSpec::default();
+    let mut even = Even(1);
+    let mut tail = filled(&spec, std::iter::repeat_with(|| -even.next().ln()).take(1000));
+    let believed = 1001_f64.log10() + EXTRAPOLATION;
+    let mut last = 0.0;
+    for tenths in 20..100 {
+        let decades = f64::from(tenths) / 10.0;
+        let r = tail.error_at(&spec, 0.1, decades).unwrap();
+        assert!(r > last, "{decades}: {r} after {last}");
+        assert!((tail.decades(&spec, 0.1, r) - decades).abs() < 1e-9, "{decades}");
+        last = r;
+    }
+    let at = |tail: &mut Tail, decades| tail.error_at(&spec, 0.1, decades).unwrap();
+    let fit = tail.fitted.unwrap();
+    let far = fit.decades(0.1, at(&mut tail, believed + 0.5));
+    assert!((far - believed - 5.0).abs() < 1e-9, "{far}");
 }
 
 /// What [`Tail`] stands for: every error, sorted.
@@ -121,11 +141,11 @@ fn the_sketch_is_close_to_the_list() {
                 }
                 let past = &all[all.len() - tail.len()..];
                 for (j, (decades, _)) in bounds.into_iter().enumerate() {
-                    let r = match tail.error_at(&spec, 1e-9, decades) {
-                        Some(r) => r,
+                    let r = tail
+                        .error_at(&spec, 1e-9, decades)
+                        .filter(|_| decades <= tail.believed())
                         // Some error of the body.
-                        None => past[i % past.len()],
-                    };
+                        .unwrap_or(past[i % past.len()]);
                     let by = tail.decades(&spec, 1e-9, r) - exact_decades(&spec, past, 1e-9, r);
                     worst[j] = worst[j].max(by.abs());
                 }
