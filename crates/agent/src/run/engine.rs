@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ingest::kafka::{Consumer, Event, KafkaError, KafkaErrorKind, Message, Start, TopicPartition};
+use ingest::kafka::{Consumer, Event, KafkaError, KafkaErrorKind, Message, Start, TopicPartition, failpoint};
 use pipeline::delivery::{Delivery, FirstStart, Position};
 use pipeline::{Member, Output, TaskId};
 use types::{Control, ControlKind, Payload, Record};
@@ -128,9 +128,11 @@ impl Engine {
             Event::Assigned(partitions) => self.assigned(&partitions),
             Event::Revoked { partitions, lost } => {
                 tracing::info!(partitions = partitions.len(), lost, "partitions revoked");
+                failpoint::pass("in_revoke");
                 if !lost {
                     self.publish()?;
                 }
+                failpoint::pass("in_revoke");
                 self.drop_tasks();
                 self.own.consumer.release().or_else(|e| self.survive(&e))
             }
@@ -264,6 +266,9 @@ impl Engine {
         let Some(taken) = self.own.member.record(&id, &record) else {
             return Ok(());
         };
+        if !self.own.member.is_live(&id) {
+            failpoint::pass("in_restore");
+        }
         self.log(&id, taken.before.as_ref())?;
         if let Some(recorder) = &mut self.own.recorder {
             recorder.record(&id, &record)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ingest::kafka::{
-    ConnectionSettings, Consumer, KafkaError, Outgoing, Producer, TopicPartition, record_time,
+    ConnectionSettings, Consumer, KafkaError, Outgoing, Producer, TopicPartition, failpoint, record_time,
 };
 use pipeline::{Output, TaskId};
 use types::Timestamp;
@@ -45,6 +45,7 @@ impl Publisher {
         timeout: Duration,
     ) -> Result<Sent, KafkaError> {
         self.producer.begin()?;
+        failpoint::pass("before_produce");
         let mut sent = Sent::default();
         for (task, output) in outputs {
             match output {
@@ -96,6 +97,7 @@ impl Publisher {
                 Output::Due { .. } | Output::Occurred(_) | Output::Processed { .. } => {}
             }
         }
+        failpoint::pass("after_produce");
         self.producer.commit(consumer, next, timeout)?;
         Ok(sent)
     }

@@ -12,6 +12,7 @@
 mod consumer;
 mod embedded;
 mod error;
+pub mod failpoint;
 mod lookup;
 mod producer;
 mod settings;

@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig,
 use types::Timestamp;
 
 use super::consumer::{Consumer, TopicPartition, next_offsets};
-use super::{ConnectionSettings, Delivery, KafkaError};
+use super::{ConnectionSettings, Delivery, KafkaError, failpoint};
 
 /// A record to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,12 +144,17 @@ impl Producer {
         // A record that could not be written fails the transaction, which knows the cause better than the record.
         self.wait(timeout)?;
         if !next.is_empty() {
+            failpoint::pass("before_offsets");
             self.inner
                 .send_offsets_to_transaction(&next_offsets(next)?, consumer.membership()?, timeout)
                 .map_err(|e| KafkaError::new("add offsets to the transaction", &e))?;
+            failpoint::pass("after_offsets");
         }
+        failpoint::pass("before_commit");
         self.commit_transaction(timeout)
-            .map_err(|e| KafkaError::new("commit the transaction", &e))
+            .map_err(|e| KafkaError::new("commit the transaction", &e))?;
+        failpoint::pass("after_commit");
+        Ok(())
     }
 
     /// Commits, or asks again for the answer of a commit.
