@@ -112,6 +112,16 @@ impl LimitMachine {
         }
     }
 
+    /// Whether `other` has told others the same: the same events are open, as severe.
+    #[must_use]
+    pub fn is_told_as(&self, other: &Self) -> bool {
+        let told = |machine: &Self| {
+            [&machine.above, &machine.below]
+                .map(|event| event.as_ref().map(|event| (event.id.clone(), event.severity)))
+        };
+        told(self) == told(other)
+    }
+
     /// Events open now.
     #[must_use]
     pub fn open(&self) -> usize {

@@ -131,6 +131,16 @@ impl AlertMachine {
         }
     }
 
+    /// Whether `other` has told others the same: the same event is open, as severe, or none is.
+    #[must_use]
+    pub fn is_told_as(&self, other: &Self) -> bool {
+        let told = |machine: &Self| match machine {
+            Self::Firing(event) => Some((event.id.clone(), event.severity)),
+            Self::Pending(_) | Self::Quiet => None,
+        };
+        told(self) == told(other)
+    }
+
     /// Takes the next scored bucket of the series; appends what changed to `out`.
     pub fn observe(
         &mut self,

@@ -26,6 +26,8 @@ pub struct Position {
     pub high: i64,
     /// The group's committed offset.
     pub committed: Option<i64>,
+    /// Where to read on from with the state that is kept of the task; `None` where none is.
+    pub kept: Option<i64>,
     /// First offset whose record is younger than the lookback before the committed record (before now on a first
     /// start); `None` when there is no such record.
     pub lookback: Option<i64>,
@@ -50,12 +52,13 @@ impl Delivery {
             low,
             high,
             committed,
+            kept,
             lookback,
         } = position;
         let go_on_at = committed.map(|c| if c > high { low } else { c.max(low) });
         let lookback = lookback.unwrap_or(high).clamp(low, high);
         let (read_from, live_from) = match (go_on_at, first) {
-            (Some(c), _) => (lookback.min(c), c),
+            (Some(c), _) => (kept.unwrap_or(lookback).clamp(low, c), c),
             (None, FirstStart::Earliest) => (low, low),
             (None, FirstStart::Latest) => (high, high),
             (None, FirstStart::Lookback) => (lookback, high),
@@ -63,7 +66,8 @@ impl Delivery {
         Self {
             read_from,
             live_from,
-            live: read_from >= live_from,
+            // State that is kept is muted until what came after it has happened, if only ticks.
+            live: read_from >= live_from && kept.is_none(),
             processed: live_from,
             // As the group has it: where the start is another one, that is to be committed at once. Else the next start
             // could decide otherwise, and skip what has come in between.
@@ -135,6 +139,7 @@ mod tests {
             low: 100,
             high: 1000,
             committed,
+            kept: None,
             lookback,
         }
     }
@@ -198,10 +203,10 @@ mod tests {
         /// Whatever the position: reading starts inside the log, never after what must be spoken about, and what is
         /// committed never goes back.
         #[test]
-        fn never_skips_and_never_goes_back(low in 0i64..50, len in 0i64..50, committed in proptest::option::of(0i64..150), lookback in proptest::option::of(0i64..150)) {
+        fn never_skips_and_never_goes_back(low in 0i64..50, len in 0i64..50, committed in proptest::option::of(0i64..150), kept in proptest::option::of(0i64..150), lookback in proptest::option::of(0i64..150)) {
             let high = low + len;
             for first in [FirstStart::Earliest, FirstStart::Latest, FirstStart::Lookback] {
-                let mut d = Delivery::assign(Position { low, high, committed, lookback }, first);
+                let mut d = Delivery::assign(Position { low, high, committed, kept, lookback }, first);
                 prop_assert!((low..=high).contains(&d.read_from()));
                 if let Some(c) = committed.filter(|c| (low..=high).contains(c)) {
                     prop_assert!(d.read_from() <= c);

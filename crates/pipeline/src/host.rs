@@ -76,6 +76,11 @@ impl Host {
         self.tasks.iter()
     }
 
+    /// One of the tasks held.
+    pub(crate) fn task_mut(&mut self, id: &TaskId) -> Option<&mut Task> {
+        self.tasks.get_mut(id)
+    }
+
     /// Feeds a task; its due windows are kept here until [`Self::infer`], the rest goes to `out`. An input for a task that
     /// is not held is dropped.
     pub fn feed(&mut self, id: &TaskId, input: Input<'_>, out: &mut Vec<(TaskId, Output)>) {

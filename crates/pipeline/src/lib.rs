@@ -11,10 +11,12 @@ pub mod host;
 pub mod maintenance;
 pub mod member;
 pub mod settings;
+pub mod state;
 pub mod task;
 
 pub use host::{Host, Inference, TaskId};
 pub use maintenance::Maintenance;
-pub use member::{Member, Publication};
+pub use member::{Member, Publication, Start};
 pub use settings::{Matcher, Model, Rule, SeriesSettings, TaskSettings};
-pub use task::{Input, Output, SnapshotError, Task, TaskMemory};
+pub use state::{Gathered, Identity, Kept, Past, StateRecord, Unusable};
+pub use task::{Input, Output, Overdue, SnapshotError, Task, TaskMemory};

@@ -11,6 +11,7 @@ use types::{Control, ControlKind, Record};
 use crate::delivery::Delivery;
 use crate::host::{Host, Inference, TaskId};
 use crate::settings::TaskSettings;
+use crate::state::{Course, Head, Identity, Past, StateRecord};
 use crate::task::{Input, Output, Task};
 
 /// What a process holds between assignment and revocation.
@@ -24,6 +25,25 @@ struct Held {
     delivery: Delivery,
     /// Offset after the last record fed.
     position: i64,
+    /// Where state is kept: by what the numbers of the task are computed.
+    identity: Option<Identity>,
+    /// Records to write in the first publication.
+    begun: Vec<StateRecord>,
+}
+
+/// How a partition begins.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Whose task.
+    pub id: TaskId,
+    /// Where reading starts.
+    pub delivery: Delivery,
+    /// What the task needs to know.
+    pub settings: Arc<TaskSettings>,
+    /// What it begins with.
+    pub past: Past,
+    /// By what its numbers are computed, where its state is kept.
+    pub identity: Option<Identity>,
 }
 
 /// What must reach the broker as one: in one transaction, or the outputs first and acknowledged, then the offsets.
@@ -31,6 +51,8 @@ struct Held {
 pub struct Publication {
     /// What came out, in order.
     pub outputs: Vec<(TaskId, Output)>,
+    /// What is to be kept of the tasks, in order.
+    pub state: Vec<(TaskId, StateRecord)>,
     /// The next offset to process by partition. Never empty where an output is to be seen by others: the offsets are what
     /// the broker checks membership by, and without them a member that has lost its partitions could still speak.
     pub next: BTreeMap<TaskId, i64>,
@@ -56,22 +78,39 @@ impl Member {
         }
     }
 
-    /// These partitions, and no others, are held from now on, each with a task that has seen nothing; what was not published
-    /// is forgotten. Also the way to begin again from the committed offsets. Returns the control records that took effect.
-    pub fn assigned(&mut self, starts: Vec<(TaskId, Delivery, Arc<TaskSettings>)>) -> Vec<(TaskId, Control)> {
+    /// These partitions, and no others, are held from now on, each with a task that has seen nothing but what was kept of it; what was
+    /// not published is forgotten. Also the way to begin again from the committed offsets. Returns the control records that took
+    /// effect.
+    pub fn assigned(&mut self, starts: Vec<Start>) -> Vec<(TaskId, Control)> {
         self.release();
         let mut controls = Vec::with_capacity(starts.len());
-        for (id, delivery, settings) in starts {
-            let muted = delivery.starts_muted();
+        for start in starts {
+            let Start { id, delivery, .. } = &start;
+            let (id, position, muted) = (id.clone(), delivery.read_from(), delivery.starts_muted());
+            let held = Held {
+                position,
+                begun: begun(&start),
+                delivery: start.delivery,
+                identity: start.identity,
+            };
+            self.host.assign(id.clone(), Task::new(start.settings, muted));
             let control = Control {
-                offset: delivery.read_from(),
+                offset: position,
                 kind: ControlKind::Start { muted },
             };
-            self.host.assign(id.clone(), Task::new(settings, muted));
-            let position = delivery.read_from();
-            self.held.insert(id.clone(), Held { delivery, position });
             self.control(&id, &control);
-            controls.push((id, control));
+            controls.push((id.clone(), control));
+            if let Some(task) = self.host.task_mut(&id) {
+                if held.identity.is_some() {
+                    task.keep();
+                }
+                if let Past::Kept(kept) = start.past {
+                    task.go_on(*kept);
+                }
+            }
+            self.held.insert(id.clone(), held);
+            // There may be nothing to read again.
+            controls.extend(self.speak(&id, position).map(|live| (id, live)));
         }
         controls
     }
@@ -160,14 +199,34 @@ impl Member {
             .iter()
             .filter_map(|(id, held)| Some((id.clone(), held.delivery.to_commit()?)))
             .collect();
-        if next.is_empty() && outputs.iter().any(|(_, output)| is_said(output)) {
+        let state = self.state(&next);
+        if next.is_empty() && (!state.is_empty() || outputs.iter().any(|(_, output)| is_said(output))) {
             next = self
                 .held
                 .iter()
                 .map(|(id, held)| (id.clone(), held.delivery.next_offset()))
                 .collect();
         }
-        (!next.is_empty() || !outputs.is_empty()).then_some(Publication { outputs, next })
+        (!next.is_empty() || !outputs.is_empty()).then_some(Publication { outputs, state, next })
+    }
+
+    /// What is to be kept of the tasks, those in `next` and others that have changed.
+    fn state(&mut self, next: &BTreeMap<TaskId, i64>) -> Vec<(TaskId, StateRecord)> {
+        let mut records = Vec::new();
+        for (id, held) in &mut self.held {
+            let (Some(identity), Some(task)) = (&held.identity, self.host.task_mut(id)) else {
+                continue;
+            };
+            let begun = std::mem::take(&mut held.begun);
+            let is_new = !begun.is_empty() || next.contains_key(id) || task.has_unsaved();
+            records.extend(begun.into_iter().map(|record| (id.clone(), record)));
+            // While the past is read nothing changes of what others know.
+            if held.delivery.is_live() && is_new {
+                let saved = task.save(id, identity, held.delivery.next_offset());
+                records.extend(saved.into_iter().map(|record| (id.clone(), record)));
+            }
+        }
+        records
     }
 
     /// All of a publication is with the broker, offsets included.
@@ -178,6 +237,22 @@ impl Member {
             }
         }
     }
+}
+
+/// What to write of a task with which nothing goes on: what there was is of no use, and here it began.
+fn begun(start: &Start) -> Vec<StateRecord> {
+    let (Past::Nothing { stale }, Some(identity)) = (&start.past, &start.identity) else {
+        return Vec::new();
+    };
+    let head = Head {
+        identity: identity.clone(),
+        next: start.delivery.next_offset(),
+        course: Course::Begun {
+            read_from: start.delivery.read_from(),
+        },
+    };
+    let gone = stale.iter().cloned().map(StateRecord::gone);
+    gone.chain([StateRecord::head(&start.id, &head)]).collect()
 }
 
 /// Whether it is for others to see, not only for this process.
@@ -206,6 +281,7 @@ mod tests {
             low: 0,
             high: 9,
             committed: Some(5),
+            kept: None,
             lookback: None,
         };
         let mut member = Member::new(Host::new(vec![]));
@@ -215,6 +291,8 @@ mod tests {
             Held {
                 delivery,
                 position: 5,
+                identity: None,
+                begun: vec![],
             },
         );
         assert_eq!(member.publication(), None);

@@ -60,7 +60,7 @@ pub enum ControlKind {
     IdleClose {
         /// The event time that has come, as the edge sees it.
         until: Timestamp,
-        /// Only series that took no sample since the task's sample of this number: one that is catching up is not quiet.
+        /// Only series that took no sample from a record at this offset or later: one that is catching up is not quiet.
         quiet_since: u64,
     },
     /// The partition was assigned: the task begins anew, silent about the past if `muted`.

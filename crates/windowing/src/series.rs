@@ -120,12 +120,14 @@ impl SeriesWindow {
     /// with lateness and [`WindowSpec::idle`], by then and lie at or before the last one that holds samples. Buckets after that one are not
     /// invented: they stay open, and a sample that falls into them later is not late.
     ///
-    /// Does nothing while the interval is being inferred.
-    pub fn close_idle(&mut self, spec: &WindowSpec, until: Timestamp) {
+    /// Does nothing while the interval is being inferred. Whether it did anything.
+    pub fn close_idle(&mut self, spec: &WindowSpec, until: Timestamp) -> bool {
+        let before = self.closed_to;
         if let Some(interval) = self.interval {
             let horizon = until.millis().saturating_sub(spec.lateness_on(interval));
             self.close(spec, horizon.saturating_sub(spec.idle_on(interval)), until);
         }
+        self.closed_to != before
     }
 
     /// Whether [`Self::close_idle`] at `until` would close the newest bucket that holds samples.

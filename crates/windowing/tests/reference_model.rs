@@ -210,7 +210,9 @@ fn apply(
                 &mut out,
             );
         }
-        Op::Idle(delta) => series.close_idle(spec, Timestamp::from_millis(latest + delta * UNIT)),
+        Op::Idle(delta) => {
+            series.close_idle(spec, Timestamp::from_millis(latest + delta * UNIT));
+        }
         Op::Flush => series.flush(spec),
     }
     let mut rows = Vec::new();

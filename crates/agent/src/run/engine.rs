@@ -202,7 +202,13 @@ impl Engine {
             tracing::info!(task = %id, from, muted, "task starts");
             let settings = Arc::new(self.own.settings.task(&id.topic, self.own.model.clone()));
             self.pulses.insert(id.clone(), Pulse::default());
-            starts.push((id, delivery, settings));
+            starts.push(pipeline::Start {
+                id,
+                delivery,
+                settings,
+                past: pipeline::Past::Unkept,
+                identity: None,
+            });
         }
         self.started = true;
         for (id, control) in self.own.member.assigned(starts) {
@@ -244,6 +250,7 @@ impl Engine {
                 low,
                 high,
                 committed,
+                kept: None,
                 lookback,
             };
             starts.push((source.clone(), Delivery::assign(position, first)));
@@ -307,7 +314,7 @@ impl Engine {
             let Some(pulse) = self.pulses.get_mut(id) else {
                 continue;
             };
-            let quiet_since = std::mem::replace(&mut pulse.samples_at_tick, task.samples_seen());
+            let quiet_since = std::mem::replace(&mut pulse.samples_at_tick, task.moment());
             self.own.metrics.series(&source_of(id), task.series_count());
             open += task.open_alerts();
             let (Some(time), Some(at), Some(offset), true) = (

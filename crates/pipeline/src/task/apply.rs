@@ -106,7 +106,10 @@ impl Task {
                     }
                     self.emit_alerts(alerts, out);
                 }
-                Queued::Live => self.state.muted = false,
+                Queued::Live => {
+                    self.state.muted = false;
+                    self.state.stand_by_what_was_told();
+                }
                 Queued::Processed { next_offset } => out.push(Output::Processed { next_offset }),
             }
         }
@@ -218,6 +221,9 @@ impl Task {
                         .observe_unscored(spec, &origin, scored.available_at, &mut alerts);
                 }
             }
+            if scored.verdict.is_some() {
+                verdicts.scored = Some(scored.bucket.start);
+            }
             let row = final_row(series, &scored, verdicts.machine.open_id());
             self.emit_alerts(alerts, out);
             if scored.verdict.is_some() {
@@ -229,11 +235,12 @@ impl Task {
         }
     }
 
-    fn emit_alerts(&self, alerts: Vec<Alert>, out: &mut Vec<Output>) {
+    fn emit_alerts(&mut self, alerts: Vec<Alert>, out: &mut Vec<Output>) {
         for alert in alerts {
             if self.state.muted {
                 out.push(Output::Occurred(Occurrence::AlertMuted));
             } else {
+                self.state.ledger.says(&alert.series);
                 out.push(Output::Occurred(Occurrence::AlertEmitted));
                 out.push(Output::Alert(alert));
             }

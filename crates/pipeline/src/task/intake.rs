@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ingest::decode::Refusals;
 use scorer::normalise::FloorEstimate;
 use types::{
     Control, ControlKind, Occurrence, Payload, Record, RejectReason, Rejected, Sample, SeriesKey, Timestamp,
@@ -9,11 +10,17 @@ use types::{
 use windowing::{CoarseWindow, SeriesWindow, Window};
 
 use super::silence::Pulse;
-use super::{Answer, Due, Intake, Output, Queued, State, Task};
+use super::{Answer, Due, Intake, Output, Queued, State, Task, overdue};
 use crate::settings::TaskSettings;
+use crate::state::Tick;
 
 impl Task {
     pub(super) fn record(&mut self, record: &Record, out: &mut Vec<Output>) {
+        while let Some(tick) = self.state.ledger.next_tick(record.offset) {
+            self.tick(tick, out);
+        }
+        self.state.moment = u64::try_from(record.offset).unwrap_or(0) + 1;
+        self.state.ledger.begin(record.offset, self.state.watch.clock());
         let decoded;
         let samples: &[Sample] = match &record.payload {
             Payload::Samples(samples) => samples,
@@ -26,10 +33,17 @@ impl Task {
                 &decoded.samples
             }
         };
-        for sample in samples {
-            if let Err(rejected) = self.sample(record, sample, out) {
+        let mut refusals = Refusals::default();
+        for (number, sample) in samples.iter().enumerate() {
+            self.state.ledger.sample(number);
+            if let Err(rejected) = self.sample(record, sample, out)
+                && let Some(rejected) = refusals.take(rejected)
+            {
                 self.reject(record.offset, rejected, out);
             }
+        }
+        for rejected in refusals.rest() {
+            self.reject(record.offset, rejected, out);
         }
         self.state.queue.push_back(Queued::Processed {
             next_offset: record.offset + 1,
@@ -54,6 +68,9 @@ impl Task {
         }
         let settings = Arc::clone(&self.settings);
         let now = self.clock(sample.time);
+        if self.state.ledger.knows(&sample.series) {
+            return Ok(());
+        }
         let Some(intake) = self.intake(&settings, sample, now, out)? else {
             return Ok(());
         };
@@ -69,7 +86,9 @@ impl Task {
         })?;
         self.close(&sample.series, out);
         self.heard(&sample.series, sample.time, now);
-        self.look_around(now, out);
+        if !self.state.ledger.is_rereading() {
+            self.look_around(now, out);
+        }
         Ok(())
     }
 
@@ -102,24 +121,28 @@ impl Task {
                 floor: FloorEstimate::default(),
                 last_use: 0,
                 pulse: Pulse::new(now),
+                behind: None,
+                first: self.state.ledger.place(),
+                windowed: None,
             };
             self.state.series.insert(key.clone(), intake);
+            self.state.ledger.says(key);
             out.push(Output::Occurred(Occurrence::SeriesCreated));
         }
         let state = &mut self.state;
         let Some(intake) = state.series.get_mut(key) else {
             return Ok(None);
         };
-        state.uses += 1;
-        state.by_use.remove(&intake.last_use);
-        state.by_use.insert(state.uses, key.clone());
-        intake.last_use = state.uses;
+        state.by_use.remove(&(intake.last_use, key.clone()));
+        state.by_use.insert((state.moment, key.clone()));
+        intake.last_use = state.moment;
+        state.ledger.learns(key, &mut intake.behind);
         Ok(Some(intake))
     }
 
     /// Forgets the series that was used least lately, if it has been silent for long enough at `now`.
     fn make_room(&mut self, now: Timestamp, out: &mut Vec<Output>) -> bool {
-        let Some(series) = self.state.by_use.values().next().cloned() else {
+        let Some((_, series)) = self.state.by_use.first().cloned() else {
             return false;
         };
         let last = self.state.series.get(&series).and_then(|i| i.window.event_time());
@@ -134,8 +157,9 @@ impl Task {
         let Some(intake) = self.state.series.remove(series) else {
             return;
         };
-        self.state.by_use.remove(&intake.last_use);
+        self.state.by_use.remove(&(intake.last_use, series.clone()));
         self.forget_pulse(series, &intake.pulse);
+        self.state.ledger.forgets(series, intake.behind);
         let available_at = intake.window.event_time().map_or(now, |t| t.max(now));
         self.state.queue.push_back(Queued::Evict {
             series: series.clone(),
@@ -148,34 +172,57 @@ impl Task {
         match control.kind {
             ControlKind::Start { muted } => self.state = State::new(muted),
             ControlKind::Live => {
+                while let Some(tick) = self.state.ledger.next_tick(i64::MAX) {
+                    self.tick(tick, out);
+                }
+                if let Some(clock) = self.state.ledger.is_reread() {
+                    self.clock(clock);
+                }
                 self.state.rereading = false;
                 self.state.queue.push_back(Queued::Live);
             }
-            ControlKind::IdleClose { until, quiet_since } => {
-                let settings = Arc::clone(&self.settings);
-                let names: Vec<SeriesKey> = self.state.series.keys().cloned().collect();
-                for series in names {
-                    let Some(intake) = self.state.series.get_mut(&series) else {
-                        continue;
-                    };
-                    if intake.last_use > quiet_since {
-                        continue;
-                    }
-                    intake
-                        .window
-                        .close_idle(&settings.settings(intake.rule).window, until);
-                    let silent = intake
-                        .window
-                        .event_time()
-                        .is_some_and(|t| until - t > settings.series_ttl);
-                    self.close(&series, out);
-                    if silent {
-                        self.evict(&series, until, out);
-                    }
-                }
-                let now = self.clock(until);
-                self.look_around(now, out);
+            ControlKind::IdleClose { until, quiet_since } => self.tick(
+                Tick {
+                    offset: control.offset,
+                    until,
+                    quiet_since,
+                },
+                out,
+            ),
+        }
+    }
+
+    /// Closes open buckets of quiet series, now or, while the past is read again, then.
+    fn tick(&mut self, tick: Tick, out: &mut Vec<Output>) {
+        let settings = Arc::clone(&self.settings);
+        let is_rereading = self.state.ledger.is_rereading();
+        self.state.ledger.begin(tick.offset, self.state.watch.clock());
+        let names: Vec<SeriesKey> = self.state.series.keys().cloned().collect();
+        for series in names {
+            let state = &mut self.state;
+            let Some(intake) = state.series.get_mut(&series) else {
+                continue;
+            };
+            if intake.last_use > tick.quiet_since || state.ledger.knows_tick(&series) {
+                continue;
             }
+            let spec = &settings.settings(intake.rule).window;
+            if intake.window.close_idle(spec, tick.until) {
+                state.ledger.learns(&series, &mut intake.behind);
+            }
+            let silent = intake
+                .window
+                .event_time()
+                .is_some_and(|t| tick.until - t > settings.series_ttl);
+            self.close(&series, out);
+            if silent && !is_rereading {
+                self.evict(&series, tick.until, out);
+            }
+        }
+        self.state.ledger.ticks(tick);
+        let now = self.clock(tick.until);
+        if !is_rereading {
+            self.look_around(now, out);
         }
     }
 
@@ -234,6 +281,7 @@ impl Task {
             })
         };
         while let Some(closed) = intake.window.next_closed(&own.window, &mut occurred) {
+            state.ledger.closes();
             let interval = intake.window.interval().unwrap_or(1);
             let plan = settings.planned(&intake.maintenance, closed.bucket.start, interval);
             let is_normal = plan.is_none_or(|plan| plan.learn);
@@ -257,6 +305,7 @@ impl Task {
             }
             let window = intake.window.window();
             let window = window.and_then(|window| due(window, floor, &mut occurred));
+            intake.windowed = overdue::close(intake.windowed, closed.bucket.start, window.is_some());
             if !is_normal {
                 intake.window.pass_over();
             }

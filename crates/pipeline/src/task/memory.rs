@@ -23,10 +23,23 @@ pub struct TaskMemory {
 }
 
 impl TaskMemory {
+    /// Each part by its name.
+    #[must_use]
+    pub fn parts(&self) -> [(&'static str, usize); 6] {
+        [
+            ("names", self.names),
+            ("windows", self.windows),
+            ("coarse", self.coarse),
+            ("scores", self.scores),
+            ("alerts", self.alerts),
+            ("queue", self.queue),
+        ]
+    }
+
     /// All of it.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.names + self.windows + self.coarse + self.scores + self.alerts + self.queue
+        self.parts().into_iter().map(|(_, bytes)| bytes).sum()
     }
 }
 
@@ -47,7 +60,7 @@ impl Task {
         let slack = room(size_of::<Intake>() + entries) + room(size_of::<Verdicts>());
         let texts: usize = state.series.keys().map(name).sum();
         let mut memory = TaskMemory {
-            names: texts + series * (entries + slack),
+            names: texts + series * (entries + slack) + state.ledger.heap_bytes(),
             queue: state.queue.capacity() * size_of::<Queued>(),
             ..TaskMemory::default()
         };

@@ -5,11 +5,13 @@
 
 mod apply;
 mod intake;
+mod keep;
 mod memory;
+mod overdue;
 mod rest;
 mod silence;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use alerting::{AlertMachine, LimitMachine, Missed, SilenceMachine};
@@ -23,10 +25,15 @@ use types::{
 };
 use windowing::{Closed, CoarseWindow, SeriesWindow};
 
+use self::keep::Ledger;
+pub(crate) use self::keep::{Learnt, Said};
 pub use self::memory::TaskMemory;
+pub use self::overdue::Overdue;
+use self::overdue::Windowed;
 use self::rest::Rest;
 use self::silence::{Pulse, Watch};
 use crate::settings::TaskSettings;
+use crate::state::{Mark, Place};
 
 /// What goes into a task.
 #[derive(Clone, Debug)]
@@ -92,9 +99,10 @@ pub struct Task {
 struct State {
     /// Input side: what records change at once.
     series: BTreeMap<SeriesKey, Intake>,
-    /// Series by when they were last used.
-    by_use: BTreeMap<u64, SeriesKey>,
-    uses: u64,
+    /// Series by when they were last used, a [`Self::moment`].
+    by_use: BTreeSet<(u64, SeriesKey)>,
+    /// One more than the offset of the newest record: what was last used then can be told from the record alone.
+    moment: u64,
     next_due: u64,
     watch: Watch,
     /// What has happened but is not applied yet, in order; the front waits for the nets.
@@ -105,20 +113,26 @@ struct State {
     muted: bool,
     /// The same on the input side, which may be ahead: what could not be used has been said before.
     rereading: bool,
+    /// What is to be kept outside.
+    ledger: Ledger,
+    /// Events that were open when the past, which is read again, was told. Output side.
+    told: BTreeMap<SeriesKey, (AlertMachine, LimitMachine)>,
 }
 
 impl State {
     fn new(muted: bool) -> Self {
         Self {
             series: BTreeMap::new(),
-            by_use: BTreeMap::new(),
-            uses: 0,
+            by_use: BTreeSet::new(),
+            moment: 0,
             next_due: 0,
             watch: Watch::default(),
             queue: VecDeque::new(),
             verdicts: BTreeMap::new(),
             muted,
             rereading: muted,
+            ledger: Ledger::default(),
+            told: BTreeMap::new(),
         }
     }
 }
@@ -135,6 +149,13 @@ struct Intake {
     floor: FloorEstimate,
     last_use: u64,
     pulse: Pulse,
+    /// Since when what is kept of it is behind.
+    behind: Option<Mark>,
+    /// Where its first sample stood.
+    first: Place,
+    /// Nothing that a task does depends on it.
+    #[serde(skip)]
+    windowed: Windowed,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -149,6 +170,9 @@ struct Verdicts {
     limits: LimitMachine,
     silence: SilenceMachine,
     rest: Rest,
+    /// The newest bucket with a score. Nothing that a task does depends on it.
+    #[serde(skip)]
+    scored: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -301,10 +325,10 @@ impl Task {
             .max()
     }
 
-    /// Samples that came for a series so far: names a moment for [`types::ControlKind::IdleClose`].
+    /// One more than the offset of the newest record: names a moment for [`types::ControlKind::IdleClose`].
     #[must_use]
-    pub fn samples_seen(&self) -> u64 {
-        self.state.uses
+    pub fn moment(&self) -> u64 {
+        self.state.moment
     }
 
     /// Whether [`types::ControlKind::IdleClose`] would change anything: only ticks that matter are logged.

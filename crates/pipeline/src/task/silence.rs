@@ -34,6 +34,25 @@ pub(super) struct Watch {
 }
 
 impl Watch {
+    /// The task's clock; `None` before there was any sample.
+    pub(super) fn clock(&self) -> Option<Timestamp> {
+        self.clock
+    }
+
+    pub(super) fn set_clock(&mut self, clock: Option<Timestamp>) {
+        self.clock = clock;
+    }
+
+    /// A series comes back with its pulse.
+    pub(super) fn take_up(&mut self, series: &SeriesKey, pulse: &Pulse) {
+        if let Some(due) = pulse.due {
+            self.due.insert((due, series.clone()));
+        }
+        if let (Life::Silent, Some(said)) = (pulse.life, pulse.said) {
+            self.open.insert((said, series.clone()));
+        }
+    }
+
     /// Whether the clock at `now` has something to look at.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         self.due.first().is_some_and(|(at, _)| *at <= now)
@@ -76,6 +95,16 @@ impl Pulse {
             said: None,
         }
     }
+
+    /// The clock when the series was heard last.
+    pub(super) fn heard(&self) -> Timestamp {
+        self.heard
+    }
+
+    /// It was heard at `clock`, too.
+    pub(super) fn hear(&mut self, clock: Timestamp) {
+        self.heard = self.heard.max(clock);
+    }
 }
 
 impl Task {
@@ -101,9 +130,11 @@ impl Task {
             return;
         }
         pulse.heard = now;
-        if pulse.due.is_some() && pulse.life == Life::Alive {
+        // What else came of it is known where the past is read again.
+        if state.ledger.is_rereading() || pulse.due.is_some() && pulse.life == Life::Alive {
             return;
         }
+        state.ledger.says(series);
         if let (Life::Silent, Some(said)) = (pulse.life, pulse.said) {
             state.watch.open.remove(&(said, series.clone()));
             state.queue.push_back(Queued::Returned {
@@ -128,6 +159,13 @@ impl Task {
             intake.pulse.due = None;
             let next = self.look(&series, now, out);
             self.look_at(&series, next);
+            // That a series which is well is looked at again later follows from when it was heard.
+            let intake = self.state.series.get(&series);
+            let is_well =
+                intake.is_some_and(|i| i.pulse.life == Life::Alive && i.window.interval().is_some());
+            if !is_well || next.is_none() {
+                self.state.ledger.says(&series);
+            }
         }
     }
 

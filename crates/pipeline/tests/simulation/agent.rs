@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use pipeline::delivery::{Delivery, FirstStart, Position};
-use pipeline::{Host, Member, Output, Publication, TaskId, TaskSettings};
+use pipeline::{
+    Gathered, Host, Identity, Kept, Member, Output, Past, Publication, Start, StateRecord, TaskId,
+    TaskSettings,
+};
 use types::{Control, ControlKind};
 
 use crate::broker::{Broker, Membership, Standing, Trouble};
@@ -34,6 +37,10 @@ pub(crate) enum Flaw {
     NoPast,
     /// A restart speaks while it reads the past again.
     LoudPast,
+    /// State is written outside of the transaction.
+    StateApart,
+    /// State is read without waiting for open transactions.
+    UnstableState,
 }
 
 /// How outputs and offsets travel.
@@ -51,6 +58,8 @@ pub(crate) struct Ways {
     pub(crate) first: FirstStart,
     /// How far back a restart reads (milliseconds of record time).
     pub(crate) lookback: i64,
+    /// State is kept on a topic.
+    pub(crate) keeps: bool,
     /// Quiet series are closed as the clock goes on.
     pub(crate) ticks: bool,
     pub(crate) settings: Arc<TaskSettings>,
@@ -82,6 +91,10 @@ enum Call {
         key: String,
         text: String,
     },
+    Keep {
+        partition: usize,
+        record: StateRecord,
+    },
     /// Offsets in the transaction.
     Offsets,
     /// Offsets by themselves.
@@ -99,6 +112,7 @@ enum Phase {
     },
     Aborting(Then),
     LookUp(Vec<usize>),
+    Restore(Vec<(usize, Option<i64>)>),
     Stopped,
 }
 
@@ -118,6 +132,8 @@ pub(crate) struct Agent {
     unfinished: Option<bool>,
     stopping: bool,
     last_record: i64,
+    /// Ticks that took effect since the last publication.
+    ticked: Vec<(TaskId, Control)>,
     phase: Phase,
 }
 
@@ -137,6 +153,7 @@ impl Agent {
             unfinished: None,
             stopping: false,
             last_record: 0,
+            ticked: Vec::new(),
             phase: Phase::Init,
         }
     }
@@ -148,13 +165,13 @@ impl Agent {
             Phase::Poll => "poll",
             Phase::Publishing { calls, .. } => match calls.front() {
                 Some(Call::Begin) => "begin",
-                Some(Call::Write { .. }) => "produce",
+                Some(Call::Write { .. } | Call::Keep { .. }) => "produce",
                 Some(Call::Offsets | Call::Apart) => "offsets",
                 Some(Call::Commit) => "commit",
                 None => "published",
             },
             Phase::Aborting(_) => "abort",
-            Phase::LookUp(_) => "restore",
+            Phase::LookUp(_) | Phase::Restore(_) => "restore",
             Phase::Stopped => "stopped",
         }
     }
@@ -176,7 +193,8 @@ impl Agent {
             Phase::Poll => return self.poll(broker, dice),
             Phase::Publishing { next, calls, then } => return self.publish(broker, fault, next, calls, then),
             Phase::Aborting(then) => return self.abort(broker, fault, then),
-            Phase::LookUp(sources) => self.look_up(broker, fault, sources),
+            Phase::LookUp(sources) => self.look_up(broker, fault, &sources),
+            Phase::Restore(sources) => self.restore(broker, fault, &sources),
             Phase::Stopped => return false,
         }
         true
@@ -273,7 +291,7 @@ impl Agent {
             .tasks()
             .filter(|(id, _)| self.machine.is_live(id))
             .filter_map(|(id, task)| {
-                let (until, quiet_since) = (task.event_time()? + silent, task.samples_seen());
+                let (until, quiet_since) = (task.event_time()? + silent, task.moment());
                 let control = Control {
                     offset: self.machine.position(id)?,
                     kind: ControlKind::IdleClose { until, quiet_since },
@@ -283,11 +301,13 @@ impl Agent {
             .collect();
         for (id, control) in idle {
             self.machine.control(&id, &control);
+            self.ticked.push((id, control));
         }
     }
 
     fn release(&mut self) {
         self.machine.release();
+        self.ticked.clear();
         self.positions.clear();
         self.unanswered = None;
         self.membership = None;
@@ -306,14 +326,14 @@ impl Agent {
         };
         let publication = match self.ways.flaw {
             Flaw::ReadNotProcessed if self.machine.due() > 0 => Some(Publication {
-                outputs: Vec::new(),
                 next: positions(),
+                ..Publication::default()
             }),
             _ => self.machine.publication(),
         };
         match publication {
-            Some(Publication { outputs, next }) => {
-                let calls = self.calls(&outputs, !next.is_empty());
+            Some(Publication { outputs, state, next }) => {
+                let calls = self.calls(&outputs, state, !next.is_empty());
                 self.phase = Phase::Publishing { next, calls, then };
             }
             None => self.finish(broker, then),
@@ -321,7 +341,12 @@ impl Agent {
     }
 
     /// Begin, every record, offsets, commit: as the daemon's publisher and producer do it, or wrong on purpose.
-    fn calls(&self, outputs: &[(TaskId, Output)], has_offsets: bool) -> VecDeque<Call> {
+    fn calls(
+        &mut self,
+        outputs: &[(TaskId, Output)],
+        state: Vec<(TaskId, StateRecord)>,
+        has_offsets: bool,
+    ) -> VecDeque<Call> {
         let offsets = |call| has_offsets.then_some(call);
         let mut calls = VecDeque::new();
         if self.ways.flaw == Flaw::OffsetsFirst {
@@ -333,6 +358,19 @@ impl Agent {
             let key = format!("{id}/{key}");
             Some(Call::Write { key, text })
         }));
+        calls.extend(state.into_iter().map(|(id, record)| Call::Keep {
+            partition: id.partition as usize,
+            record,
+        }));
+        // No part of the protocol: so that it can be known which took effect.
+        calls.extend(
+            std::mem::take(&mut self.ticked)
+                .into_iter()
+                .map(|(id, control)| Call::Write {
+                    key: format!("{}{id}", workload::TICKS),
+                    text: workload::tick_text(&control),
+                }),
+        );
         match (self.ways.mode, self.ways.flaw) {
             (Mode::AtLeastOnce, _) => calls.extend(offsets(Call::Apart)),
             (Mode::Transactional, Flaw::OffsetsFirst) => calls.push_back(Call::Commit),
@@ -386,6 +424,11 @@ impl Agent {
                 let producer = (self.ways.mode == Mode::Transactional).then_some((id, epoch));
                 call(fault, || broker.write(producer, &key, &text))
             }
+            Some(Call::Keep { partition, record }) => {
+                let is_apart = self.ways.flaw == Flaw::StateApart;
+                let producer = (!is_apart).then_some((id, epoch));
+                call(fault, || broker.keep(producer, partition, &record))
+            }
             Some(Call::Offsets) => {
                 let membership = match self.ways.flaw {
                     Flaw::NoMembership => Ok(None),
@@ -430,6 +473,7 @@ impl Agent {
                 Err(_) => self.unfinished = Some(commit),
             }
         }
+        self.ticked.clear();
         let sources: Vec<usize> = self
             .machine
             .release()
@@ -445,32 +489,54 @@ impl Agent {
     }
 
     /// Where to start; when the brokers do not say, that is asked again later.
-    fn look_up(&mut self, broker: &mut Broker, fault: Fault, sources: Vec<usize>) {
+    fn look_up(&mut self, broker: &Broker, fault: Fault, sources: &[usize]) {
         self.machine.release();
         let stable = self.ways.flaw != Flaw::UnstableLookup && self.ways.mode == Mode::Transactional;
-        let Ok(committed) = call(fault, || broker.lookup(&sources, stable)) else {
-            self.unanswered = Some(sources);
-            return;
-        };
+        match call(fault, || broker.lookup(sources, stable)) {
+            Ok(committed) => self.phase = Phase::Restore(sources.iter().copied().zip(committed).collect()),
+            Err(_) => self.unanswered = Some(sources.to_vec()),
+        }
+    }
+
+    /// What to start with.
+    fn restore(&mut self, broker: &mut Broker, fault: Fault, sources: &[(usize, Option<i64>)]) {
         let mut starts = Vec::new();
-        for (partition, committed) in sources.into_iter().zip(committed) {
-            let position = self.position(broker, partition, committed);
+        for (partition, committed) in sources {
+            let id = workload::task_id(*partition);
+            let mut past = Past::Unkept;
+            if self.ways.keeps {
+                let stable = self.ways.flaw != Flaw::UnstableState;
+                let Ok(records) = call(fault, || broker.kept(*partition, stable)) else {
+                    self.unanswered = Some(sources.iter().map(|(p, _)| *p).collect());
+                    return;
+                };
+                let mut gathered = Gathered::new(&id);
+                for record in records {
+                    gathered.take(record.key.as_bytes(), record.value.as_deref());
+                }
+                (past, _) = gathered.open(&identity(), *committed, broker.end(*partition));
+            }
+            let position = self.position(broker, *partition, *committed, &past);
             let mut delivery = Delivery::assign(position, self.ways.first);
             if self.ways.flaw == Flaw::LoudPast {
                 delivery.before(position.high);
             }
-            starts.push((partition, delivery));
+            starts.push(Start {
+                id,
+                delivery,
+                past,
+                settings: Arc::clone(&self.ways.settings),
+                identity: self.ways.keeps.then(identity),
+            });
         }
-        self.positions = starts.iter().map(|(p, d)| (*p, d.read_from())).collect();
-        let starts = starts
-            .into_iter()
-            .map(|(p, d)| (workload::task_id(p), d, Arc::clone(&self.ways.settings)));
-        self.machine.assigned(starts.collect());
+        let read_from = |start: &Start| (start.id.partition as usize, start.delivery.read_from());
+        self.positions = starts.iter().map(read_from).collect();
+        self.machine.assigned(starts);
         // Before anything is read: a start that was decided must not be decided again.
         self.start_publishing(broker, Then::Poll);
     }
 
-    fn position(&self, broker: &Broker, partition: usize, committed: Option<i64>) -> Position {
+    fn position(&self, broker: &Broker, partition: usize, committed: Option<i64>, past: &Past) -> Position {
         let high = broker.end(partition);
         let anchor = broker.record_before(partition, committed.unwrap_or(high));
         let from = anchor.and_then(|r| r.time).map(|t| t + -self.ways.lookback);
@@ -483,8 +549,17 @@ impl Agent {
             low: 0,
             high,
             committed,
+            kept: past.kept().map(Kept::read_from),
             lookback,
         }
+    }
+}
+
+fn identity() -> Identity {
+    Identity {
+        bundle: "test@0".to_owned(),
+        runtime: "test".to_owned(),
+        device: "test".to_owned(),
     }
 }
 

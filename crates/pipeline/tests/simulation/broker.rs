@@ -3,16 +3,20 @@
 //! What is kept of Apache Kafka: transactional ids with epochs; a new epoch ends what the old one left open; transactions
 //! time out; offsets that travel in a transaction are checked against the group's generation when they are sent, not when
 //! it commits; whoever asks for committed offsets is put off while a transaction holds some; readers of committed
-//! records see them in the order of the log. Rebalances are eager, members may be static.
+//! records see them in the order of the log, and of the state topic nothing behind a record whose transaction has not been
+//! marked as ended, which takes a while after it has. Rebalances are eager, members may be static.
 
 use std::collections::BTreeMap;
 
+use pipeline::StateRecord;
 use types::Record;
 
 /// Silence after which the group gives a member up, and how long it waits for members to come to a rebalance.
 pub(crate) const SESSION: i64 = 10_000;
 /// Age at which the coordinator aborts a transaction.
 const TRANSACTION: i64 = 15_000;
+/// Longest time from the end of a transaction to its mark on the state topic.
+const MARK: i64 = 400;
 
 /// What a call can come back with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,8 @@ struct Txn {
     state: TxnState,
     offsets: BTreeMap<usize, i64>,
     opened: i64,
+    /// When the state topic has its mark, once it has ended.
+    marked: i64,
 }
 
 #[derive(Default)]
@@ -55,6 +61,11 @@ struct Written {
     txn: Option<usize>,
     key: String,
     text: String,
+}
+
+struct Kept {
+    txn: Option<usize>,
+    record: StateRecord,
 }
 
 struct MemberState {
@@ -82,6 +93,8 @@ pub(crate) struct Broker {
     /// Records by partition; offsets have gaps, as transactions of the input's producers leave them.
     pub(crate) input: Vec<Vec<Record>>,
     output: Vec<Written>,
+    /// The state topic, by partition.
+    state: Vec<Vec<Kept>>,
     txns: Vec<Txn>,
     producers: BTreeMap<String, ProducerState>,
     pub(crate) committed: Vec<Option<i64>>,
@@ -99,6 +112,7 @@ impl Broker {
     pub(crate) fn new(partitions: usize) -> Self {
         Self {
             input: vec![Vec::new(); partitions],
+            state: (0..partitions).map(|_| Vec::new()).collect(),
             committed: vec![None; partitions],
             first_committed: vec![None; partitions],
             ..Self::default()
@@ -128,7 +142,7 @@ impl Broker {
         producer.epoch += 1;
         let (epoch, open) = (producer.epoch, producer.open.take());
         if let Some(txn) = open {
-            self.txns[txn].state = TxnState::Aborted;
+            self.finish(txn, TxnState::Aborted);
         }
         epoch
     }
@@ -146,6 +160,7 @@ impl Broker {
             state: TxnState::Open,
             offsets: BTreeMap::new(),
             opened: self.now,
+            marked: i64::MAX,
         });
         Ok(txn)
     }
@@ -164,6 +179,44 @@ impl Broker {
             text: text.to_owned(),
         });
         Ok(())
+    }
+
+    fn finish(&mut self, txn: usize, state: TxnState) {
+        let late = (txn as i64 * 7) % MARK;
+        self.txns[txn].state = state;
+        self.txns[txn].marked = self.now + late;
+    }
+
+    /// Writes to the state topic, in the producer's transaction or outside of any.
+    pub(crate) fn keep(
+        &mut self,
+        producer: Option<(&str, u32)>,
+        partition: usize,
+        record: &StateRecord,
+    ) -> Result<(), Trouble> {
+        let txn = producer.map(|(id, epoch)| self.txn(id, epoch)).transpose()?;
+        self.state[partition].push(Kept {
+            txn,
+            record: record.clone(),
+        });
+        Ok(())
+    }
+
+    /// The committed records of a partition of the state topic; with `stable`, only when every transaction there has ended, else
+    /// those before the first that has not.
+    pub(crate) fn kept(&self, partition: usize, stable: bool) -> Result<Vec<StateRecord>, Trouble> {
+        let log = &self.state[partition];
+        let ended = |kept: &&Kept| kept.txn.is_none_or(|txn| self.txns[txn].marked <= self.now);
+        let visible = log.iter().take_while(ended).count();
+        if stable && visible < log.len() {
+            return Err(Trouble::Unavailable);
+        }
+        let committed = |kept: &&Kept| {
+            kept.txn
+                .is_none_or(|txn| self.txns[txn].state == TxnState::Committed)
+        };
+        let records = log[..visible].iter().filter(committed);
+        Ok(records.map(|kept| kept.record.clone()).collect())
     }
 
     /// Offsets in a transaction. Without a membership they are taken from anybody.
@@ -187,10 +240,10 @@ impl Broker {
             return Ok(());
         };
         if !commit {
-            self.txns[txn].state = TxnState::Aborted;
+            self.finish(txn, TxnState::Aborted);
             return Ok(());
         }
-        self.txns[txn].state = TxnState::Committed;
+        self.finish(txn, TxnState::Committed);
         let offsets = std::mem::take(&mut self.txns[txn].offsets);
         self.store(&offsets);
         Ok(())
@@ -322,15 +375,19 @@ impl Broker {
     pub(crate) fn pass(&mut self, elapsed: i64) {
         self.now += elapsed;
         let now = self.now;
+        let mut expired = Vec::new();
         for producer in self.producers.values_mut() {
             if let Some(txn) = producer
                 .open
                 .filter(|txn| now - self.txns[*txn].opened > TRANSACTION)
             {
-                self.txns[txn].state = TxnState::Aborted;
+                expired.push(txn);
                 producer.open = None;
                 producer.epoch += 1;
             }
+        }
+        for txn in expired {
+            self.finish(txn, TxnState::Aborted);
         }
         let before = self.members.len();
         self.members.retain(|_, state| now - state.heard <= SESSION);

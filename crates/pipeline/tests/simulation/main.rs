@@ -29,8 +29,18 @@ fn ways(flaw: Flaw, mode: Mode, first: FirstStart) -> Ways {
         mode,
         first,
         lookback: i64::MAX / 4,
+        keeps: false,
         ticks: false,
         settings: workload::settings(),
+    }
+}
+
+/// With a state topic, and a lookback that is of no use.
+fn keeping(flaw: Flaw, first: FirstStart) -> Ways {
+    Ways {
+        lookback: workload::INTERVAL,
+        keeps: true,
+        ..ways(flaw, Mode::Transactional, first)
     }
 }
 
@@ -89,6 +99,25 @@ fn nothing_is_lost_and_nothing_is_said_twice() {
     }
 }
 
+/// What a lookback does not reach, a cold start, what the clock closed: a restart knows it.
+#[test]
+fn state_is_carried_over_restarts() {
+    assert_sound(&keeping(Flaw::None, FirstStart::Earliest), 0..SOME);
+    assert_sound(&keeping(Flaw::None, FirstStart::Latest), 0..SOME);
+    let ticks = Ways {
+        ticks: true,
+        ..keeping(Flaw::None, FirstStart::Earliest)
+    };
+    let tally = assert_sound(&ticks, 0..FEW);
+    assert!(tally.crashes("restore") >= 10, "{tally}");
+    let looks_back = Ways {
+        lookback: i64::MAX / 4,
+        ticks: true,
+        ..keeping(Flaw::None, FirstStart::Lookback)
+    };
+    assert_sound(&looks_back, 0..SOME);
+}
+
 #[test]
 fn a_first_start_that_looks_back_is_decided_once() {
     assert_sound(
@@ -127,6 +156,13 @@ fn broken_drivers_are_found() {
         Flaw::LoudPast,
     ] {
         let ways = ways(flaw, Mode::Transactional, FirstStart::Earliest);
+        let found =
+            (0..FEW).find_map(|seed| Some((seed, schedule(&ways, seed, &mut Tally::default()).err()?)));
+        let (seed, what) = found.unwrap_or_else(|| panic!("{flaw:?} is not found within {FEW} schedules"));
+        println!("{flaw:?}: schedule {seed}: {what}");
+    }
+    for flaw in [Flaw::StateApart, Flaw::UnstableState] {
+        let ways = keeping(flaw, FirstStart::Earliest);
         let found =
             (0..FEW).find_map(|seed| Some((seed, schedule(&ways, seed, &mut Tally::default()).err()?)));
         let (seed, what) = found.unwrap_or_else(|| panic!("{flaw:?} is not found within {FEW} schedules"));

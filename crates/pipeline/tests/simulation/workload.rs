@@ -15,6 +15,8 @@ use crate::dice::Dice;
 pub(crate) const INTERVAL: i64 = 1_000;
 /// Key of dead letters.
 pub(crate) const DEAD_LETTERS: &str = "dead";
+/// Key of ticks, before that of their task.
+pub(crate) const TICKS: &str = "tick ";
 const WINDOW: usize = 4;
 
 /// Nets that any reader can follow: the reconstruction is the window's mean.
@@ -119,38 +121,93 @@ pub(crate) fn stream(partition: usize, records: usize, dice: &mut Dice) -> Vec<R
         .collect()
 }
 
-/// What the alert and dead-letter topics hold, by key in order, when nothing ever fails and the group's start was `live_from`.
+/// A tick as text.
+pub(crate) fn tick_text(control: &Control) -> String {
+    match control.kind {
+        ControlKind::IdleClose { until, quiet_since } => {
+            format!("{} {} {quiet_since}", control.offset, until.millis())
+        }
+        ControlKind::Start { .. } | ControlKind::Live => String::new(),
+    }
+}
+
+fn tick_of(text: &str) -> Option<Control> {
+    let mut words = text.split(' ');
+    let offset = words.next()?.parse().ok()?;
+    let until = Timestamp::from_millis(words.next()?.parse().ok()?);
+    let quiet_since = words.next()?.parse().ok()?;
+    Some(Control {
+        offset,
+        kind: ControlKind::IdleClose { until, quiet_since },
+    })
+}
+
+/// What a group begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Beginning {
+    /// From here on it speaks.
+    pub(crate) live_from: i64,
+    /// And nothing before it is known.
+    pub(crate) cold: bool,
+}
+
+/// What the alert and dead-letter topics hold, by key in order, when nothing ever fails, the group began so, and these ticks took
+/// effect.
 pub(crate) fn undisturbed(
     settings: &Arc<TaskSettings>,
     input: &[Vec<Record>],
-    live_from: &[i64],
+    beginnings: &[Beginning],
+    ticks: &BTreeMap<String, Vec<String>>,
 ) -> BTreeMap<String, Vec<String>> {
     let mut said: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (partition, records) in input.iter().enumerate() {
-        let (id, live_from) = (task_id(partition), live_from[partition]);
+        let (id, beginning) = (task_id(partition), beginnings[partition]);
+        let mut ticks = ticks.get(&format!("{TICKS}{id}")).into_iter().flatten();
+        let mut tick = ticks.next().and_then(|text| tick_of(text));
         let mut task = Task::new(Arc::clone(settings), true);
-        let mut muted = true;
-        for record in records {
-            let mut out = Vec::new();
-            if muted && record.offset >= live_from {
-                muted = false;
-                let control = Control {
-                    offset: record.offset,
-                    kind: ControlKind::Live,
-                };
-                task.feed(Input::Control(&control), &mut out);
-            }
-            task.feed(Input::Record(record), &mut out);
-            let answers = out.iter().filter_map(|output| match output {
-                Output::Due { id, input } => Some((*id, Some(mean(input)))),
-                _ => None,
-            });
-            let answers: Vec<_> = answers.collect();
-            task.feed(Input::Scored(answers), &mut out);
+        let mut say = |out: Vec<Output>| {
             for (key, text) in out.iter().filter_map(text_of) {
                 said.entry(format!("{id}/{key}")).or_default().push(text);
             }
+        };
+        let mut muted = true;
+        let mut speak = |task: &mut Task, offset: i64| {
+            if !muted || offset < beginning.live_from {
+                return Vec::new();
+            }
+            muted = false;
+            let kind = ControlKind::Live;
+            feed(task, Input::Control(&Control { offset, kind }))
+        };
+        for record in records {
+            if beginning.cold && record.offset < beginning.live_from {
+                continue;
+            }
+            while let Some(control) = tick.take_if(|tick| tick.offset <= record.offset) {
+                say(speak(&mut task, control.offset));
+                say(feed(&mut task, Input::Control(&control)));
+                tick = ticks.next().and_then(|text| tick_of(text));
+            }
+            say(speak(&mut task, record.offset));
+            say(feed(&mut task, Input::Record(record)));
+        }
+        while let Some(control) = tick {
+            say(speak(&mut task, control.offset));
+            say(feed(&mut task, Input::Control(&control)));
+            tick = ticks.next().and_then(|text| tick_of(text));
         }
     }
     said
+}
+
+fn feed(task: &mut Task, input: Input<'_>) -> Vec<Output> {
+    let mut out = Vec::new();
+    task.feed(input, &mut out);
+    let answers = out.iter().filter_map(|output| match output {
+        Output::Due { id, input } => Some((*id, Some(mean(input)))),
+        _ => None,
+    });
+    let answers: Vec<_> = answers.collect();
+    task.feed(Input::Scored(answers), &mut out);
+    out
 }

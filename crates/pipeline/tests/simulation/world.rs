@@ -9,7 +9,7 @@ use types::Record;
 use crate::agent::{Agent, Fault, Mode, Ways};
 use crate::broker::{Broker, SESSION};
 use crate::dice::Dice;
-use crate::workload;
+use crate::workload::{self, Beginning};
 
 /// Steps after which a world without faults must have come to rest.
 const REST: usize = 20_000;
@@ -272,20 +272,24 @@ impl World<'_> {
     }
 
     fn compare(&mut self, input: &[Vec<Record>]) -> Result<(), String> {
-        if self.ways.ticks {
+        if self.ways.ticks && !self.ways.keeps {
             return self.look_for_repeats();
         }
-        let live_from: Vec<i64> = self
+        let beginnings: Vec<Beginning> = self
             .broker
             .first_committed
             .iter()
-            .map(|first| match self.ways.first {
-                FirstStart::Earliest => 0,
-                _ => first.unwrap_or(0),
+            .map(|first| Beginning {
+                live_from: match self.ways.first {
+                    FirstStart::Earliest => 0,
+                    _ => first.unwrap_or(0),
+                },
+                cold: self.ways.keeps && self.ways.first == FirstStart::Latest,
             })
             .collect();
-        let wanted = workload::undisturbed(&self.ways.settings, input, &live_from);
         let mut found = self.broker.read_committed();
+        let ticks = found.split_off(workload::TICKS);
+        let wanted = workload::undisturbed(&self.ways.settings, input, &beginnings, &ticks);
         if self.ways.mode == Mode::AtLeastOnce {
             for said in found.values_mut() {
                 let mut seen = BTreeSet::new();
