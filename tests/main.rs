@@ -4,6 +4,7 @@
 mod bundle;
 mod equality;
 mod evaluate;
+mod faults;
 mod forecasts;
 mod kafka_run;
 mod layering;

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{bundle, root};
+use super::{bundle, root, signal};
 
 /// Longer than anything here takes on a loaded machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
@@ -43,6 +43,11 @@ impl Workshop {
         Self::with(|_| bundle::predicting().to_owned())
     }
 
+    /// The same with the bundle that is shipped.
+    pub(crate) fn shipped() -> Option<Self> {
+        Self::with(|_| root().join("models/general"))
+    }
+
     fn with(write: impl FnOnce(&Path) -> PathBuf) -> Option<Self> {
         if let Err(error) = scorer::runtime::Runtime::find(None) {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "on CI: {error}");
@@ -69,13 +74,24 @@ impl Workshop {
 
     /// Starts `agent run` with these arguments; its log goes to `<name>.log`.
     pub(crate) fn start(&self, name: &str, arguments: &[&str]) -> Agent {
+        self.start_with(name, arguments, &[])
+    }
+
+    /// The same with environment variables of its own.
+    pub(crate) fn start_with(&self, name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Agent {
         let log = self.path(&format!("{name}.log"));
         let child = command(&["run"])
             .args(arguments)
+            .envs(variables.iter().copied())
             .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
         Agent { child, log }
+    }
+
+    /// Leaves the directory where it is.
+    pub(crate) fn keep(self) -> PathBuf {
+        self.dir.keep()
     }
 
     /// The bundle's directory.
@@ -186,17 +202,25 @@ impl Agent {
         line.rsplit_once(' ')?.1.parse().ok()
     }
 
+    /// Sends a signal, by its name without `SIG`.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(name, &self.child.id().to_string());
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(mut self) {
+        until("the end", || self.ended());
+    }
+
     /// Sends SIGTERM and waits for the end: exit code, log, and how long it took.
     pub(crate) fn terminate(mut self) -> (Option<i32>, String, Duration) {
         let begun = Instant::now();
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.signal("TERM");
         let status = until("the end after SIGTERM", || self.child.try_wait().unwrap());
         (status.code(), self.log(), begun.elapsed())
     }

@@ -68,7 +68,12 @@ pub(crate) trait Broker {
     }
 }
 
-fn committed(consumer: &BaseConsumer, topic: &str, like: &BTreeMap<i32, i64>) -> BTreeMap<i32, i64> {
+/// Offsets committed by the group of `consumer`.
+pub(crate) fn committed(
+    consumer: &BaseConsumer,
+    topic: &str,
+    like: &BTreeMap<i32, i64>,
+) -> BTreeMap<i32, i64> {
     let mut query = TopicPartitionList::new();
     for partition in like.keys() {
         query.add_partition(topic, *partition);
@@ -141,41 +146,49 @@ impl Broker for Embedded {
     }
 
     fn read(&self, topic: &str) -> Vec<Found> {
-        let consumer: BaseConsumer = self
-            .client()
-            .set("group.id", "reader")
-            .set("enable.partition.eof", "true")
-            .set("isolation.level", "read_committed")
-            .create()
-            .unwrap();
-        let metadata = consumer.fetch_metadata(Some(topic), LIMIT).unwrap();
-        let partitions = metadata.topics()[0].partitions();
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            list.add_partition_offset(topic, partition.id(), Offset::Beginning)
-                .unwrap();
-        }
-        consumer.assign(&list).unwrap();
-        let (mut found, mut ends) = (Vec::new(), 0);
-        while ends < partitions.len() {
-            match consumer.poll(LIMIT).expect("records or the end of a partition") {
-                Ok(message) => {
-                    let text =
-                        |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
-                    let headers = message.headers().into_iter().flat_map(Headers::iter);
-                    found.push(Found {
-                        partition: message.partition(),
-                        key: text(message.key()),
-                        value: text(message.payload()),
-                        headers: headers.map(|h| (h.key.to_owned(), text(h.value))).collect(),
-                    });
-                }
-                Err(KafkaError::PartitionEOF(_)) => ends += 1,
-                Err(error) => panic!("{topic}: {error}"),
-            }
-        }
-        found
+        let found = read_committed(&self.client(), topic);
+        found.into_iter().map(|(record, _)| record).collect()
     }
+}
+
+/// Every committed record of a topic with its time, unix milliseconds.
+pub(crate) fn read_committed(client: &ClientConfig, topic: &str) -> Vec<(Found, i64)> {
+    let consumer: BaseConsumer = client
+        .clone()
+        .set("group.id", "reader")
+        .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "10")
+        .set("isolation.level", "read_committed")
+        .create()
+        .unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), LIMIT).unwrap();
+    let partitions = metadata.topics()[0].partitions();
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        list.add_partition_offset(topic, partition.id(), Offset::Beginning)
+            .unwrap();
+    }
+    consumer.assign(&list).unwrap();
+    let (mut found, mut ends) = (Vec::new(), 0);
+    while ends < partitions.len() {
+        match consumer.poll(LIMIT).expect("records or the end of a partition") {
+            Ok(message) => {
+                let text =
+                    |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
+                let headers = message.headers().into_iter().flat_map(Headers::iter);
+                let record = Found {
+                    partition: message.partition(),
+                    key: text(message.key()),
+                    value: text(message.payload()),
+                    headers: headers.map(|h| (h.key.to_owned(), text(h.value))).collect(),
+                };
+                found.push((record, message.timestamp().to_millis().unwrap_or_default()));
+            }
+            Err(KafkaError::PartitionEOF(_)) => ends += 1,
+            Err(error) => panic!("{topic}: {error}"),
+        }
+    }
+    found
 }
 
 /// A real Apache Kafka, fed and read by kcat.

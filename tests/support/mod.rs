@@ -19,6 +19,12 @@ use std::process::Command;
 
 use serde_json::Value;
 
+/// Sends a process a signal, by its name without `SIG`.
+pub(crate) fn signal(name: &str, pid: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), pid]).status();
+    assert!(sent.unwrap().success(), "SIG{name} to {pid}");
+}
+
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
