@@ -14,6 +14,7 @@
 //! otherwise is malformed as a whole: what its end said is not known.
 
 mod json;
+mod refusals;
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -24,6 +25,7 @@ use serde_json::value::RawValue;
 use types::{RejectReason, Rejected, Sample, SeriesKey, Timestamp};
 
 use json::{Fields, LabelPairs, is_string, quote_non_finite, string, text, values};
+pub use refusals::{MAX_REFUSED, Refusals};
 
 /// Longest canonical text of a series (bytes): keys are held in memory and written with every score and alert.
 pub const MAX_SERIES_BYTES: usize = 8192;
@@ -91,8 +93,16 @@ impl LabelRules {
 pub struct Decoded {
     /// Usable points, in the order of the payload.
     pub samples: Vec<Sample>,
-    /// One for each point that could not be used; one for the whole payload when nothing in it is JSON.
+    /// One for each point that could not be used; one for the whole payload when nothing in it is JSON. Of more than
+    /// [`MAX_REFUSED`] one for each reason, with their number.
     pub rejected: Vec<Rejected>,
+    refusals: Refusals,
+}
+
+impl Decoded {
+    fn refuse(&mut self, rejected: Rejected) {
+        self.rejected.extend(self.refusals.take(rejected));
+    }
 }
 
 /// Decodes the payload of one record.
@@ -122,6 +132,12 @@ pub(crate) struct Decoder<'a> {
 
 impl Decoder<'_> {
     pub(crate) fn payload(&self, bytes: &[u8], out: &mut Decoded) {
+        self.documents(bytes, out);
+        let refusals = std::mem::take(&mut out.refusals);
+        out.rejected.extend(refusals.rest());
+    }
+
+    fn documents(&self, bytes: &[u8], out: &mut Decoded) {
         let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii();
         if text.is_empty() {
             out.rejected
@@ -131,7 +147,7 @@ impl Decoder<'_> {
         let Err(error) = self.document(text, "", out) else {
             return;
         };
-        let mut broken = Vec::new();
+        let mut broken = Decoded::default();
         let mut any = false;
         // Each line by itself, so that the work stays linear however the payload is broken.
         for (n, line) in text.split(|&b| b == b'\n').enumerate() {
@@ -142,11 +158,12 @@ impl Decoder<'_> {
             let place = format!("line {}: ", n + 1);
             match self.document(line, &place, out) {
                 Ok(()) => any = true,
-                Err(e) => broken.push(reject(RejectReason::Malformed, format!("{place}no JSON: {e}"))),
+                Err(e) => broken.refuse(reject(RejectReason::Malformed, format!("{place}no JSON: {e}"))),
             }
         }
         if any {
-            out.rejected.append(&mut broken);
+            out.rejected.append(&mut broken.rejected);
+            out.rejected.extend(broken.refusals.rest());
         } else {
             out.rejected
                 .push(reject(RejectReason::Malformed, format!("no JSON: {error}")));
@@ -173,9 +190,9 @@ impl Decoder<'_> {
                 Ok(sample) => out.samples.push(sample),
                 Err(rejected) if several => {
                     let place = format!("{place}point {}: ", n + 1);
-                    out.rejected.push(at(&place, rejected));
+                    out.refuse(at(&place, rejected));
                 }
-                Err(rejected) => out.rejected.push(at(place, rejected)),
+                Err(rejected) => out.refuse(at(place, rejected)),
             }
         }
         Ok(())

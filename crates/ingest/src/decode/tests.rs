@@ -211,6 +211,38 @@ fn good_points_of_a_bad_record_are_kept() {
     );
 }
 
+/// A record of nothing but bad points must not become as many rejects, each larger than the point.
+#[test]
+fn of_many_bad_points_most_are_only_counted() {
+    let good = r#"{"name":"m","timestamp":0,"value":1}"#;
+    let bad = "1,".repeat(70_000) + &r#"{"name":"m"},"#.repeat(30_000);
+    let lines = "x\n".repeat(50_000);
+    for (text, malformed, missing) in [
+        (format!("[{bad}{good}]"), 69_900, 30_000),
+        (format!("{lines}{good}"), 49_900, 0),
+    ] {
+        let decoded = all(&text);
+        assert_eq!(decoded.samples.len(), 1);
+        let (said, rest) = decoded.rejected.split_at(MAX_REFUSED);
+        assert!(said.iter().all(|r| r.reason == Why::Malformed));
+        let rest: Vec<_> = rest.iter().map(|r| (r.reason, r.detail.as_str())).collect();
+        let more = [
+            (
+                Why::MissingField,
+                format!("{missing} more points of this record: missing_field"),
+            ),
+            (
+                Why::Malformed,
+                format!("{malformed} more points of this record: malformed"),
+            ),
+        ];
+        let mut more: Vec<_> = more.iter().map(|(why, detail)| (*why, detail.as_str())).collect();
+        more.retain(|(why, _)| missing > 0 || *why == Why::Malformed);
+        more.sort_unstable();
+        assert_eq!(rest, more);
+    }
+}
+
 #[test]
 fn words_inside_strings_are_left_alone() {
     let sample = one(r#"[{"name":"a \" NaN","timestamp":0,"value":1}]"#);
