@@ -126,26 +126,38 @@ impl Feed {
         &self.task
     }
 
+    /// From here on so many more series come: more than the task is to hold.
+    pub fn crowd(&mut self, more: usize) {
+        let known = self.keys.len();
+        self.keys.extend((known..known + more).map(key));
+    }
+
     /// A week and a day in which no time of day is left out, and, of short buckets, most buckets are.
     pub fn past(&mut self) {
         let step = self.interval.max(SLOT.div_euclid(self.interval) * self.interval);
         for _ in 0..WEEK / step {
-            self.round(step, false);
+            self.round(step, 0.0);
         }
     }
 
     /// `buckets` without a gap; now and then a burst, and at the end an event that is under way.
     pub fn dense(&mut self, buckets: i64) {
         for left in (0..buckets).rev() {
-            self.round(self.interval, left < 98 || left % 150 == 0);
+            // Bursts that are like each other are no news by the end: what ends it must be.
+            let height = match left {
+                ..98 => 1e6,
+                _ if left % 150 == 0 => 1e4,
+                _ => 0.0,
+            };
+            self.round(self.interval, height);
         }
     }
 
     /// One sample of each series, `step` milliseconds after the one before; the nets say what the window's middle is.
-    fn round(&mut self, step: DurationMs, is_high: bool) {
+    fn round(&mut self, step: DurationMs, height: f64) {
         self.time = self.time + step;
         for series in 0..self.keys.len() {
-            let record = self.record(series, is_high);
+            let record = self.record(series, height);
             let mut out = Vec::new();
             self.task.feed(Input::Record(&record), &mut out);
             let answers: Vec<_> = out.into_iter().filter_map(answer).collect();
@@ -155,10 +167,10 @@ impl Feed {
         }
     }
 
-    fn record(&mut self, series: usize, is_high: bool) -> Record {
+    fn record(&mut self, series: usize, height: f64) -> Record {
         self.noise = self.noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let uniform = ((self.noise >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-        let value = if is_high { 1e4 } else { 0.0 } - uniform.ln();
+        let value = height - uniform.ln();
         let key = &self.keys[series];
         let labels: serde_json::Map<String, serde_json::Value> = key
             .labels()
