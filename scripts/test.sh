@@ -38,6 +38,11 @@ tests() { cargo test --locked --workspace --no-fail-fast --all-targets -- --show
 # Separate from the rest, because --all-targets leaves them out.
 doctests() { cargo test --locked --workspace --doc; }
 
+prometheus() {
+  scripts/prometheus.sh fetch && return
+  [ "${CI:-}" != true ]
+}
+
 kafka() {
   scripts/kafka.sh fetch && return
   # The tests that need it say so again; with CI=true they fail.
@@ -47,6 +52,7 @@ kafka() {
 step fetch fetch
 step format cargo fmt --all --check
 step kafka kafka
+step prometheus prometheus
 step clippy cargo clippy --locked --workspace --all-targets -- -D warnings
 # Without the features that only the agent switches on, the heart must build as well.
 step heart cargo check --locked -p pipeline

@@ -9,6 +9,8 @@ mod forecasts;
 mod kafka_run;
 mod layering;
 mod nets_carry;
+mod own_silence;
+mod poison;
 mod replay;
 mod repository;
 mod scenarios;

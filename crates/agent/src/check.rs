@@ -82,6 +82,7 @@ fn topics(settings: &AgentSettings) -> Topics {
         all.scores_topic.as_ref(),
         all.forecasts_topic.as_ref(),
         all.dead_letter_topic.as_ref(),
+        all.canary.as_ref().map(|canary| &canary.topic),
     ];
     for topic in all.kafka.topics.iter().chain(outputs.into_iter().flatten()) {
         match consumer.partition_count(topic, BROKER_TIMEOUT) {

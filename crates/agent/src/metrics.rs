@@ -2,14 +2,19 @@
 //!
 //! No label holds a series: their number is the input's to choose.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ingest::kafka::{KafkaErrorKind, TopicPartition};
+use pipeline::{Overdue, TaskMemory};
 use prometheus::{
     Error, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
 use types::{Alert, AlertState, Occurrence, RejectReason, Severity, Timestamp};
+
+use crate::clock::Stopwatch;
+use crate::plan::speed::resident_bytes;
 
 /// All metrics, each with a method that says what happened.
 #[derive(Debug)]
@@ -30,12 +35,27 @@ pub struct Metrics {
     aborts: IntCounter,
     errors: IntCounterVec,
     queued: IntGauge,
+    windows_waiting: IntGauge,
+    outputs_waiting: IntGauge,
+    fetched: IntGauge,
+    held: IntGaugeVec,
+    series_limit: IntGauge,
+    resident: IntGauge,
+    overdue_series: IntGaugeVec,
+    overdue_seconds: GaugeVec,
+    loop_age: Gauge,
+    canary_seconds: Histogram,
+    canary_last: Gauge,
+    clock: Stopwatch,
+    /// When the loop came round last (milliseconds of `clock`).
+    turned: AtomicU64,
     build: IntGaugeVec,
     model: IntGaugeVec,
     started: Gauge,
 }
 
 const PARTITION: [&str; 2] = ["topic", "partition"];
+const PART: [&str; 3] = ["topic", "partition", "part"];
 
 impl Metrics {
     /// Registers all of them.
@@ -81,15 +101,10 @@ impl Metrics {
                 &PARTITION,
             )?,
             series: gauges(r, "series", "Series held.", &PARTITION)?,
-            last_scored: register(
+            last_scored: real_gauges(
                 r,
-                GaugeVec::new(
-                    opts(
-                        "last_scored_timestamp_seconds",
-                        "Start of the newest bucket with a score, event time.",
-                    ),
-                    &PARTITION,
-                )?,
+                "last_scored_timestamp_seconds",
+                "Start of the newest bucket with a score, event time.",
             )?,
             commits: counter(r, "commits_total", "Commits of outputs and input offsets.")?,
             aborts: counter(
@@ -104,6 +119,49 @@ impl Metrics {
                 &["kind"],
             )?,
             queued: gauge(r, "producer_queue_records", "Outputs that wait to be written.")?,
+            windows_waiting: gauge(r, "windows_waiting", "Windows that wait for the nets.")?,
+            outputs_waiting: gauge(r, "outputs_waiting", "Outputs that wait for their publication.")?,
+            fetched: gauge(
+                r,
+                "consumer_queue_bytes",
+                "Input that was fetched and waits to be taken.",
+            )?,
+            held: gauges(r, "task_bytes", "Memory that a task holds, by what for.", &PART)?,
+            series_limit: gauge(r, "series_limit", "Most series that a partition may hold.")?,
+            resident: gauge(r, "resident_bytes", "Memory of this process.")?,
+            overdue_series: gauges(
+                r,
+                "overdue_series",
+                "Series of which a score is due, by their own samples, and is not there.",
+                &PARTITION,
+            )?,
+            overdue_seconds: real_gauges(
+                r,
+                "overdue_seconds",
+                "For how long the oldest of these scores has been due, event time.",
+            )?,
+            loop_age: register(
+                r,
+                Gauge::with_opts(opts(
+                    "loop_age_seconds",
+                    "Since when the loop has not come round.",
+                ))?,
+            )?,
+            canary_seconds: histogram(
+                r,
+                "canary_seconds",
+                "Time from a canary's sample to the commit of the alert that it caused.",
+                prometheus::exponential_buckets(0.05, 2.0, 12)?,
+            )?,
+            canary_last: register(
+                r,
+                Gauge::with_opts(opts(
+                    "canary_last_timestamp_seconds",
+                    "When an alert of the canary was last committed, or first waited for, unix time; 0 without a canary.",
+                ))?,
+            )?,
+            clock: Stopwatch::start(),
+            turned: AtomicU64::new(0),
             build: gauges(
                 r,
                 "build_info",
@@ -210,6 +268,63 @@ impl Metrics {
             .set(bucket.millis() as f64 / 1000.0);
     }
 
+    /// The loop comes round: a loop that hangs cannot say so itself, its silence is measured when metrics are asked for.
+    pub fn turned(&self) {
+        self.turned.store(millis(self.clock.elapsed()), Ordering::Relaxed);
+    }
+
+    /// Windows that wait for the nets, and outputs that wait for their publication.
+    pub fn waiting(&self, windows: usize, outputs: usize) {
+        self.windows_waiting.set(signed(windows));
+        self.outputs_waiting.set(signed(outputs));
+    }
+
+    /// Input that was fetched and waits to be taken (bytes).
+    pub fn fetched(&self, bytes: u64) {
+        self.fetched.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Most series that a partition may hold.
+    pub fn series_limit(&self, series: usize) {
+        self.series_limit.set(signed(series));
+    }
+
+    /// What a partition's task holds in memory.
+    pub fn held(&self, source: &TopicPartition, memory: &TaskMemory) {
+        let [topic, partition] = labels(source);
+        for (part, bytes) in memory.parts() {
+            self.held
+                .with_label_values(&[&topic, &partition, part])
+                .set(signed(bytes));
+        }
+    }
+
+    /// Series of a partition whose score is due and not there.
+    pub fn overdue(&self, source: &TopicPartition, overdue: Overdue) {
+        let labels = labels(source);
+        self.overdue_series
+            .with_label_values(&labels)
+            .set(signed(overdue.series));
+        self.overdue_seconds
+            .with_label_values(&labels)
+            .set(overdue.longest as f64 / 1000.0);
+    }
+
+    /// From `now` on a canary is to be heard, or is not; what was waited for before is waited for still.
+    pub fn canary_awaited(&self, is_awaited: bool, now: Timestamp) {
+        if !is_awaited {
+            self.canary_last.set(0.0);
+        } else if self.canary_last.get() == 0.0 {
+            self.canary_last.set(now.millis() as f64 / 1000.0);
+        }
+    }
+
+    /// The alert of a canary's sample of the time `sent` was committed at `now`.
+    pub fn canary(&self, sent: Timestamp, now: Timestamp) {
+        self.canary_seconds.observe((now - sent).max(0) as f64 / 1000.0);
+        self.canary_last.set(now.millis() as f64 / 1000.0);
+    }
+
     /// A partition is another member's now: nothing is said about it any more.
     pub fn forget(&self, source: &TopicPartition) {
         let labels = labels(source);
@@ -218,6 +333,11 @@ impl Metrics {
         let _ = self.lag.remove_label_values(&labels);
         let _ = self.series.remove_label_values(&labels);
         let _ = self.last_scored.remove_label_values(&labels);
+        let _ = self.overdue_series.remove_label_values(&labels);
+        let _ = self.overdue_seconds.remove_label_values(&labels);
+        for (part, _) in TaskMemory::default().parts() {
+            let _ = self.held.remove_label_values(&[labels[0], labels[1], part]);
+        }
     }
 
     /// Outputs and offsets were committed.
@@ -262,6 +382,10 @@ impl Metrics {
     /// All metrics in the Prometheus text format, in the order of their names.
     #[must_use]
     pub fn render(&self) -> String {
+        let age = millis(self.clock.elapsed()).saturating_sub(self.turned.load(Ordering::Relaxed));
+        self.loop_age.set(age as f64 / 1000.0);
+        self.resident
+            .set(resident_bytes().map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)));
         // Fails only for names that registering would have refused.
         TextEncoder::new()
             .encode_to_string(&self.registry.gather())
@@ -317,6 +441,10 @@ fn signed(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn opts(name: &str, help: &str) -> Opts {
     Opts::new(format!("agent_{name}"), help)
 }
@@ -343,6 +471,10 @@ fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, Error>
 
 fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Error> {
     register(registry, IntGaugeVec::new(opts(name, help), labels)?)
+}
+
+fn real_gauges(registry: &Registry, name: &str, help: &str) -> Result<GaugeVec, Error> {
+    register(registry, GaugeVec::new(opts(name, help), &PARTITION)?)
 }
 
 fn histogram(registry: &Registry, name: &str, help: &str, buckets: Vec<f64>) -> Result<Histogram, Error> {

@@ -118,6 +118,15 @@ impl AgentSettings {
         Err(Failure::usage(lines.join("\n")))
     }
 
+    /// Whether `topic` is that of the canary.
+    #[must_use]
+    pub fn is_canary(&self, topic: &str) -> bool {
+        self.all()
+            .canary
+            .as_ref()
+            .is_some_and(|canary| canary.topic == topic)
+    }
+
     /// Settings of a task whose series are scoped by `scope`.
     #[must_use]
     pub fn task(&self, scope: &str, model: Model) -> TaskSettings {
@@ -134,7 +143,7 @@ impl AgentSettings {
                 ignore: rule.ignore,
             },
         });
-        TaskSettings {
+        let mut task = TaskSettings {
             scope: scope.to_owned(),
             format: all.kafka.format,
             labels: all.labels.clone(),
@@ -153,8 +162,27 @@ impl AgentSettings {
             series_ttl: all.state.series_ttl,
             future_limit: all.windows.future_limit,
             model,
+        };
+        if let Some(canary) = all.canary.as_ref().filter(|canary| canary.topic == scope) {
+            keep_canary(&mut task, canary.interval);
         }
+        task
     }
+}
+
+/// Makes of a task's settings those of one that holds a canary: one series, up one bucket and down the next, with a limit between.
+fn keep_canary(task: &mut TaskSettings, interval: DurationMs) {
+    task.rules.clear();
+    task.maintenance.clear();
+    task.labels = LabelRules::default();
+    task.max_series = 1;
+    let own = &mut task.defaults;
+    own.window.interval = Some(interval);
+    own.window.lateness = 0;
+    own.score.coarse_factor = 0;
+    own.alert.silence_after = 0;
+    own.alert.close_after = 1;
+    own.limits.above = Some(0.5);
 }
 
 fn window_spec(
@@ -245,6 +273,26 @@ mod tests {
             (99, 99)
         );
         assert_eq!(task.rules[1].settings.limits.below, Some(1.0));
+    }
+
+    #[test]
+    fn a_canary_is_held_by_a_task_of_its_own_kind() {
+        let text = "[canary]\ntopic = \"c\"\ninterval = \"2s\"\n[[rules]]\nmatch = { name = \"*\" }\nignore = true\n";
+        let loaded = config::load(FileLayer::Text(text), [], &[]).unwrap();
+        let settings = AgentSettings { loaded };
+        assert!(settings.is_canary("c") && !settings.is_canary("metrics"));
+        let model = Model {
+            label: String::new(),
+            kind: ModelKind::Tadgan,
+            window: 100,
+            scaler: scorer::normalise::Scaler::Window { gain: 3.0 },
+            calibration: vec![],
+        };
+        let (own, other) = (settings.task("c", model.clone()), settings.task("metrics", model));
+        assert_eq!((own.rules.len(), own.max_series), (0, 1));
+        assert_eq!(own.defaults.window.interval, Some(2_000));
+        assert_eq!(own.defaults.limits.above, Some(0.5));
+        assert_eq!((other.rules.len(), other.defaults.limits.above), (1, None));
     }
 
     #[test]

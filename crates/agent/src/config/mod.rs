@@ -20,8 +20,8 @@ use config::Value;
 pub use error::{ConfigError, ConfigErrors};
 pub use layers::{DEFAULT_TOML, FileLayer};
 pub use settings::{
-    AlertsSettings, DeliveryMode, IdleClose, KafkaSettings, LogFormat, LogSettings, ModelSettings,
-    RuleSettings, Settings, StartMode, StateSettings, WindowsSettings,
+    AlertsSettings, CanarySettings, DeliveryMode, IdleClose, KafkaSettings, LogFormat, LogSettings,
+    ModelSettings, RuleSettings, Settings, StartMode, StateSettings, WindowsSettings,
 };
 
 use reader::{Notes, Section};
@@ -77,6 +77,7 @@ fn settings(tree: Value, notes: &Notes) -> Settings {
         scores_topic: sections::optional_topic(root.section("scores")),
         forecasts_topic: sections::optional_topic(root.section("forecasts")),
         dead_letter_topic: sections::optional_topic(root.section("dead_letter")),
+        canary: sections::canary(root.section("canary")),
         zone: sections::files(root.section("files")),
         labels: sections::labels(root.section("labels")),
         state: sections::state(root.section("state")),
@@ -107,6 +108,10 @@ fn no_circle(settings: &Settings, root: &Section<'_>) {
         ("scores.topic", settings.scores_topic.as_ref()),
         ("forecasts.topic", settings.forecasts_topic.as_ref()),
         ("dead_letter.topic", settings.dead_letter_topic.as_ref()),
+        (
+            "canary.topic",
+            settings.canary.as_ref().map(|canary| &canary.topic),
+        ),
     ];
     for (i, (key, topic)) in outputs.iter().enumerate() {
         let Some(topic) = topic else { continue };

@@ -16,8 +16,8 @@ use types::DurationMs;
 
 use super::reader::{Section, auto, boolean, choice, duration, number, show_duration, text, texts, whole};
 use super::settings::{
-    AlertsSettings, DeliveryMode, IdleClose, KafkaSettings, LogFormat, LogSettings, ModelSettings, StartMode,
-    StateSettings, WindowsSettings,
+    AlertsSettings, CanarySettings, DeliveryMode, IdleClose, KafkaSettings, LogFormat, LogSettings,
+    ModelSettings, StartMode, StateSettings, WindowsSettings,
 };
 
 pub(super) const SECOND: DurationMs = 1_000;
@@ -94,6 +94,13 @@ pub(super) fn optional_topic(mut s: Section<'_>) -> Option<String> {
     let name = s.get("topic", topic);
     s.finish();
     name
+}
+
+pub(super) fn canary(mut s: Section<'_>) -> Option<CanarySettings> {
+    let topic = s.get("topic", topic);
+    let interval = s.get_or("interval", SECOND, duration(SECOND..=60 * SECOND));
+    s.finish();
+    topic.map(|topic| CanarySettings { topic, interval })
 }
 
 pub(super) fn files(mut s: Section<'_>) -> TimeZone {

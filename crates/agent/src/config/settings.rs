@@ -25,6 +25,8 @@ pub struct Settings {
     pub forecasts_topic: Option<String>,
     /// `[dead_letter]`: topic that gets what could not be used.
     pub dead_letter_topic: Option<String>,
+    /// `[canary]`: `None` where there is none.
+    pub canary: Option<CanarySettings>,
     /// `[files]`: zone of times without one.
     pub zone: TimeZone,
     /// `[labels]`.
@@ -96,6 +98,15 @@ pub enum StartMode {
     Latest,
     /// [`StateSettings::lookback`] ago, muted until the present is reached.
     Lookback,
+}
+
+/// `[canary]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CanarySettings {
+    /// Topic that the agent writes its own samples to, and reads them from.
+    pub topic: String,
+    /// Distance of two of them in one partition (milliseconds).
+    pub interval: DurationMs,
 }
 
 /// `[alerts]`.

@@ -384,3 +384,15 @@ fn rules_inherit_and_are_checked() {
         "{found:#?}"
     );
 }
+
+#[test]
+fn a_canary_has_a_topic_to_itself() {
+    assert_eq!(parse("").unwrap().canary, None);
+    let canary = parse("[canary]\ntopic = \"canary\"\n").unwrap().canary.unwrap();
+    assert_eq!((canary.topic.as_str(), canary.interval), ("canary", 5_000));
+    let wrong = mistakes("[canary]\ntopic = \"metrics\"\ninterval = \"2m\"\n");
+    assert!(wrong["canary.topic"].contains("kafka.topics"), "{wrong:?}");
+    assert!(wrong.contains_key("canary.interval"), "{wrong:?}");
+    let wrong = mistakes("[canary]\ntopic = \"alerts\"\n");
+    assert_eq!(wrong["canary.topic"], "`alerts` is alerts.topic already");
+}

@@ -97,7 +97,7 @@ impl Listener {
             }
             Some(Event::Revoked { .. }) => survived(self.consumer.release()),
             Some(Event::Error(error)) => survived(Err(error)),
-            Some(Event::Ends(_)) | None => Ok(None),
+            Some(Event::Ends(_) | Event::Fetched(_)) | None => Ok(None),
         }
     }
 }

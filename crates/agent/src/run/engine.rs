@@ -17,6 +17,7 @@ use crate::http::Readiness;
 use crate::metrics::Metrics;
 use crate::run::publish::Publisher;
 use crate::run::record::Recorder;
+use crate::run::watch::Watch;
 use crate::settings::AgentSettings;
 
 /// Windows gathered before the nets run although more records wait.
@@ -61,6 +62,7 @@ pub(crate) struct Parts {
     pub(crate) member: Member,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) watch: Watch,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) clock: Stopwatch,
     pub(crate) stop: Arc<AtomicBool>,
@@ -84,6 +86,7 @@ impl Engine {
         );
         let (mut committed_at, mut ticked_at) = (self.own.clock.elapsed(), self.own.clock.elapsed());
         while !self.own.stop.load(Ordering::Relaxed) {
+            self.own.watch.turn(self.own.clock.elapsed(), &self.own.member);
             let due = self.own.member.due();
             // With windows due, only take what is there already; the nets run as soon as nothing is.
             let wait = if due > 0 {
@@ -107,6 +110,7 @@ impl Engine {
             if now.saturating_sub(committed_at) >= interval || is_full || std::mem::take(&mut self.started) {
                 committed_at = now;
                 self.publish()?;
+                self.own.watch.look(now, &self.own.member);
             }
         }
         self.own.readiness.set(Err("stopping".to_owned()));
@@ -145,6 +149,10 @@ impl Engine {
                 }
                 Ok(())
             }
+            Event::Fetched(bytes) => {
+                self.own.metrics.fetched(bytes);
+                Ok(())
+            }
             Event::Error(error) => self.survive(&error),
         }
     }
@@ -172,6 +180,8 @@ impl Engine {
 
     fn assigned(&mut self, sources: &[TopicPartition]) -> Result<(), Failure> {
         self.drop_tasks();
+        let has_canary = sources.iter().any(|s| self.own.settings.is_canary(&s.topic));
+        self.own.watch.assigned(has_canary, clock::now());
         match self.starts(sources) {
             Ok(deliveries) => {
                 let starts: Vec<(TopicPartition, Start)> = deliveries
@@ -229,6 +239,18 @@ impl Engine {
         for source in sources {
             let (low, high) = self.own.consumer.bounds(source, BROKER_TIMEOUT)?;
             let committed = committed.get(source).copied().flatten();
+            if self.own.settings.is_canary(&source.topic) {
+                // Nothing is to be learnt from old samples of our own.
+                let position = Position {
+                    low,
+                    high,
+                    committed,
+                    kept: None,
+                    lookback: None,
+                };
+                starts.push((source.clone(), Delivery::assign(position, FirstStart::Latest)));
+                continue;
+            }
             // Downtime must not shorten the lookback: it is measured from the last committed record.
             let anchor = match committed {
                 Some(offset) => self
@@ -277,7 +299,9 @@ impl Engine {
             failpoint::pass("in_restore");
         }
         self.log(&id, taken.before.as_ref())?;
-        if let Some(recorder) = &mut self.own.recorder {
+        if let Some(recorder) = &mut self.own.recorder
+            && !self.own.settings.is_canary(&id.topic)
+        {
             recorder.record(&id, &record)?;
         }
         self.log(&id, taken.after.as_ref())
@@ -292,8 +316,8 @@ impl Engine {
             tracing::info!(task = %id, offset = control.offset, "the past is re-read: live");
         }
         match &mut self.own.recorder {
-            Some(recorder) => recorder.control(id, control),
-            None => Ok(()),
+            Some(recorder) if !self.own.settings.is_canary(&id.topic) => recorder.control(id, control),
+            _ => Ok(()),
         }
     }
 
@@ -309,6 +333,9 @@ impl Engine {
         {
             self.recovered();
         }
+        let settings = &self.own.settings;
+        let watch = &mut self.own.watch;
+        watch.beat(clock::now(), &self.own.member, |id| settings.is_canary(&id.topic));
         let (mut idle, mut open) = (Vec::new(), 0);
         for (id, task) in self.own.member.tasks() {
             let Some(pulse) = self.pulses.get_mut(id) else {
@@ -316,7 +343,9 @@ impl Engine {
             };
             let quiet_since = std::mem::replace(&mut pulse.samples_at_tick, task.moment());
             self.own.metrics.series(&source_of(id), task.series_count());
-            open += task.open_alerts();
+            if !self.own.settings.is_canary(&id.topic) {
+                open += task.open_alerts();
+            }
             let (Some(time), Some(at), Some(offset), true) = (
                 task.event_time(),
                 pulse.last_record,
@@ -367,9 +396,12 @@ impl Engine {
         while self.own.member.due() > 0 {
             self.infer();
         }
-        let Some(publication) = self.own.member.publication() else {
+        let Some(mut publication) = self.own.member.publication() else {
             return Ok(());
         };
+        let caused = Watch::take(&mut publication.outputs, |id| {
+            self.own.settings.is_canary(&id.topic)
+        });
         for (id, output) in &publication.outputs {
             self.count(id, output);
         }
@@ -383,6 +415,7 @@ impl Engine {
             Ok(sent) => {
                 self.own.member.published(&publication.next);
                 self.own.metrics.committed();
+                self.own.watch.committed(&caused, clock::now());
                 tracing::debug!(?sent, "published");
                 if let Some(recorder) = &mut self.own.recorder {
                     recorder.flush()?;
@@ -429,7 +462,7 @@ impl Engine {
         }
     }
 
-    fn count(&self, id: &TaskId, output: &Output) {
+    fn count(&mut self, id: &TaskId, output: &Output) {
         match output {
             Output::Occurred(occurrence) => self.own.metrics.occurred(*occurrence, 1),
             Output::Alert(alert) => {
@@ -445,7 +478,8 @@ impl Engine {
                 }
             }
             Output::Rejected { offset, rejected } => {
-                tracing::debug!(offset, reason = rejected.reason.name(), detail = %rejected.detail, "rejected");
+                let elapsed = self.own.clock.elapsed();
+                self.own.watch.rejected(elapsed, id, *offset, rejected);
             }
             Output::Forecast(_) | Output::Due { .. } | Output::Processed { .. } => {}
         }

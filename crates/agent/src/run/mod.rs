@@ -3,9 +3,12 @@
 //! Two threads of its own beside the backends': the engine's, which owns consumer, producer, tasks and log in one loop,
 //! and a tokio worker for HTTP and signals.
 
+mod canary;
 mod engine;
 mod publish;
 mod record;
+mod refused;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,9 +29,11 @@ use crate::logging;
 use crate::metrics::Metrics;
 use crate::model::{self, Serving, ServingOptions};
 use crate::settings::{self, AgentSettings};
+use canary::Canary;
 use engine::{Engine, Parts};
 use publish::Publisher;
 use record::Recorder;
+use watch::Watch;
 
 /// Time from a signal to the end of the process, whatever the broker does.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
@@ -96,6 +101,7 @@ pub(crate) fn serve_loaded(
     let bundle = serving.bundle.label();
     edge.metrics
         .model(&bundle, &serving.device, &serving.runtime_version);
+    edge.metrics.series_limit(settings.all().state.max_series);
     tracing::info!(
         bundle,
         device = serving.device,
@@ -128,7 +134,13 @@ pub(crate) fn serve_loaded(
         instance_id: kafka.group_instance_id.clone(),
         session_timeout: millis(kafka.session_timeout),
     };
-    let consumer = Consumer::connect(&connection, &group, &kafka.topics).map_err(connect)?;
+    let canary = match &settings.all().canary {
+        Some(canary) => Some(Canary::new(&connection, canary).map_err(connect)?),
+        None => None,
+    };
+    let mut topics = kafka.topics.clone();
+    topics.extend(settings.all().canary.iter().map(|canary| canary.topic.clone()));
+    let consumer = Consumer::connect(&connection, &group, &topics).map_err(connect)?;
     let recorder = match &options.record {
         Some(path) => Some(Recorder::create(path, settings.text(), &bundle)?),
         None => None,
@@ -150,6 +162,7 @@ pub(crate) fn serve_loaded(
         publisher,
         member: Member::new(Host::new(serving.backends)),
         recorder,
+        watch: Watch::new(Arc::clone(&edge.metrics), canary),
         metrics: Arc::clone(&edge.metrics),
         readiness: Arc::clone(&edge.readiness),
         clock: Stopwatch::start(),

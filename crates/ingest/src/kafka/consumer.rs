@@ -58,6 +58,8 @@ pub enum Event {
     },
     /// First offset that no reader may see yet, by partition; lag is measured against it. Every few seconds.
     Ends(BTreeMap<TopicPartition, i64>),
+    /// Records that were fetched and wait for [`Consumer::poll`] (bytes). With [`Event::Ends`].
+    Fetched(u64),
     /// Something failed. Unless its kind ends the client, librdkafka goes on by itself.
     Error(KafkaError),
 }
@@ -352,10 +354,12 @@ impl Hand {
 
 impl ClientContext for Hand {
     fn stats(&self, statistics: Statistics) {
-        let mut ends = BTreeMap::new();
+        let (mut ends, mut fetched) = (BTreeMap::new(), 0);
         for (topic, of_topic) in statistics.topics {
             let topic: Arc<str> = topic.into();
             for (partition, state) in of_topic.partitions {
+                // One queue serves all partitions, and each of them says how long it is.
+                fetched = state.fetchq_size.max(fetched);
                 // -1 stands for "all partitions" and for offsets not known yet.
                 if partition >= 0 && state.ls_offset >= 0 {
                     let topic = Arc::clone(&topic);
@@ -365,6 +369,7 @@ impl ClientContext for Hand {
         }
         if !ends.is_empty() {
             self.put(Event::Ends(ends));
+            self.put(Event::Fetched(fetched));
         }
     }
 

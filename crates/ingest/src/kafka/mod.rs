@@ -15,6 +15,7 @@ mod error;
 pub mod failpoint;
 mod lookup;
 mod producer;
+mod sender;
 mod settings;
 
 pub use consumer::{Consumer, Event, Message, Start, TopicPartition};
@@ -22,4 +23,5 @@ pub use embedded::EmbeddedBroker;
 pub use error::{KafkaError, KafkaErrorKind};
 pub use lookup::record_time;
 pub use producer::{Outgoing, Producer};
+pub use sender::Sender;
 pub use settings::{ConnectionSettings, Delivery, GroupSettings, check_property};

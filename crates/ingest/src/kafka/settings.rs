@@ -140,12 +140,26 @@ impl ConnectionSettings {
         config
     }
 
+    /// A client that writes without waiting: what is not there soon is given up.
+    pub(super) fn sender(&self) -> ClientConfig {
+        let mut config = self.base();
+        config
+            .set("message.timeout.ms", "5000")
+            .set("linger.ms", "0")
+            .set("queue.buffering.max.messages", "1000");
+        config
+    }
+
     pub(super) fn producer(&self, delivery: &Delivery) -> ClientConfig {
         let mut config = self.base();
         config.set("enable.idempotence", "true");
         let free = |key: &str| !self.properties.contains_key(key);
         if free("compression.type") && free("compression.codec") {
             config.set("compression.type", "zstd");
+        }
+        // Far more than one publication; the default is a GiB.
+        if free("queue.buffering.max.kbytes") {
+            config.set("queue.buffering.max.kbytes", "65536");
         }
         // The Java clients' choice, so that alerts land where joins on the same key expect them.
         if free("partitioner") {
@@ -189,7 +203,11 @@ mod tests {
             id: "t".to_owned(),
             timeout: Duration::from_secs(10),
         };
-        for config in [connection.consumer(&group), connection.producer(&delivery)] {
+        for config in [
+            connection.consumer(&group),
+            connection.producer(&delivery),
+            connection.sender(),
+        ] {
             config.create_native_config().unwrap();
         }
     }
