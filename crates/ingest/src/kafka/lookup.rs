@@ -6,7 +6,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use types::Timestamp;
 
-use super::{ConnectionSettings, KafkaError, TopicPartition};
+use super::{ConnectionSettings, KafkaError, KafkaErrorKind, TopicPartition};
 
 /// How far back a record is looked for: what lies right before an offset may be a transaction marker.
 const BACK: i64 = 16;
@@ -14,7 +14,7 @@ const BACK: i64 = 16;
 /// The timestamp of the first record among the last few before `offset`, not older than `low`; `None` when there is none.
 ///
 /// # Errors
-/// When a client cannot be made or the partition cannot be read.
+/// When a client cannot be made, or the partition cannot be read or does not answer in `timeout`.
 pub fn record_time(
     connection: &ConnectionSettings,
     source: &TopicPartition,
@@ -39,7 +39,13 @@ pub fn record_time(
         .map_err(|e| KafkaError::new(operation, &e))?;
     match consumer.poll(timeout) {
         Some(Ok(message)) => Ok(message.timestamp().to_millis().map(Timestamp::from_millis)),
-        Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) | None => Ok(None),
+        Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => Ok(None),
+        // Taken for "no such record", this would shorten what is read again after a restart.
+        None => Err(KafkaError {
+            operation,
+            kind: KafkaErrorKind::Unavailable,
+            message: "the partition's leader does not answer".to_owned(),
+        }),
         Some(Err(error)) => Err(KafkaError::new(operation, &error)),
     }
 }

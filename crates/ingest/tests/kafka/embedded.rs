@@ -1,5 +1,5 @@
 use super::*;
-use ingest::kafka::{EmbeddedBroker, KafkaErrorKind};
+use ingest::kafka::{EmbeddedBroker, KafkaErrorKind, record_time};
 
 #[test]
 fn at_least_once_commits_what_was_processed() {
@@ -84,6 +84,19 @@ fn an_absent_broker_is_unavailable() {
         .partition_count("in", Duration::from_millis(200))
         .unwrap_err();
     assert_eq!(error.kind, KafkaErrorKind::Unavailable, "{error}");
+}
+
+/// "Nothing there" must not be what a broker that hangs is understood to say.
+#[test]
+fn a_record_of_a_broker_that_does_not_answer_is_not_absent() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let connection = ConnectionSettings::new(silent.local_addr().unwrap().to_string());
+    let source = TopicPartition {
+        topic: "in".into(),
+        partition: 0,
+    };
+    let answer = record_time(&connection, &source, 0, 5, Duration::from_millis(200));
+    assert_eq!(answer.unwrap_err().kind, KafkaErrorKind::Unavailable);
 }
 
 #[test]
