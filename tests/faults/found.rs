@@ -38,6 +38,10 @@ pub(crate) struct Summary {
     pub(crate) pairs: usize,
     /// Those of them that were open when something was done.
     pub(crate) under_way: usize,
+    /// Records of the undisturbed run that were not found.
+    pub(crate) lost: usize,
+    /// Records found more often than in the undisturbed run.
+    pub(crate) twice: usize,
 }
 
 impl Topics {
@@ -106,11 +110,29 @@ pub(crate) fn summary(undisturbed: &Records, disturbed: &Records, moments: &[i64
     let under_way = pairs
         .iter()
         .filter(|open| moments.iter().any(|m| open.contains(m)));
+    let (mut lost, mut twice) = (0, 0);
+    for (expected, found) in [
+        (&undisturbed.alerts, &disturbed.alerts),
+        (&undisturbed.dead, &disturbed.dead),
+    ] {
+        let (expected, found) = (counts(expected), counts(found));
+        let times = |of: &BTreeMap<_, usize>, record: &(&str, &str)| of.get(record).copied().unwrap_or(0);
+        lost += expected
+            .keys()
+            .filter(|record| times(&found, record) == 0)
+            .count();
+        twice += found
+            .iter()
+            .filter(|(record, n)| **n > times(&expected, record))
+            .count();
+    }
     Summary {
         alerts: undisturbed.alerts.len(),
         dead: undisturbed.dead.len(),
         pairs: pairs.len(),
         under_way: under_way.count(),
+        lost,
+        twice,
     }
 }
 
@@ -135,6 +157,16 @@ pub(crate) fn difference(undisturbed: &Records, disturbed: &Records) -> Option<S
     let count = said.len();
     said.truncate(5);
     (count > 0).then(|| format!("{count} series differ:\n{}", said.join("\n")))
+}
+
+/// How often each record is there, by key and value.
+fn counts(records: &OfTopic) -> BTreeMap<(&str, &str), usize> {
+    let mut all = BTreeMap::new();
+    for (record, _) in records {
+        *all.entry((record.key.as_str(), record.value.as_str()))
+            .or_default() += 1;
+    }
+    all
 }
 
 fn by_key(records: &OfTopic) -> BTreeMap<&str, Vec<&Found>> {

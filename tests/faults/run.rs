@@ -75,12 +75,12 @@ struct Process {
 }
 
 impl<'a> Run<'a> {
-    /// Runs a seed to its end. `settings` stand over the configuration.
-    pub(crate) fn new(shop: &'a Workshop, node: &'a mut Node, seed: u64, settings: &str) -> Self {
+    /// A seed with this `kafka.delivery`.
+    pub(crate) fn new(shop: &'a Workshop, node: &'a mut Node, seed: u64, delivery: &str) -> Self {
         let topics = Topics::of_seed(seed);
         let config = shop.config(
             &format!("{}.toml", topics.input),
-            &config(node, &topics, settings),
+            &config(node, &topics, delivery),
         );
         let outcome = Outcome {
             seed,
@@ -101,6 +101,7 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Runs it to its end.
     pub(crate) fn run(mut self) -> Outcome {
         let (input, alerts, dead) = (&self.topics.input, &self.topics.alerts, &self.topics.dead);
         self.node.create(&[(input, PARTITIONS), (alerts, 2), (dead, 1)]);
@@ -486,7 +487,7 @@ fn pause() {
 }
 
 /// Sensitive: a good third of the series is in alert at any time, so that a state that is a little off shows.
-fn config(node: &Node, topics: &Topics, settings: &str) -> String {
+fn config(node: &Node, topics: &Topics, delivery: &str) -> String {
     let Topics {
         input,
         alerts,
@@ -500,6 +501,7 @@ fn config(node: &Node, topics: &Topics, settings: &str) -> String {
 brokers = "{brokers}"
 topics = ["{input}"]
 group = "{group}"
+delivery = "{delivery}"
 start = "earliest"
 commit_interval = "100ms"
 session_timeout = "{session}s"
@@ -524,6 +526,6 @@ critical_decades = 1.5
 min_confidence = 0.0
 [log]
 level = "info,librdkafka=off,rdkafka=off"
-{settings}"#
+"#
     )
 }
