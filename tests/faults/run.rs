@@ -26,6 +26,7 @@ const REST: Duration = Duration::from_secs(90);
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) seed: u64,
+    /// Until every agent had ended; the undisturbed run comes on top.
     pub(crate) took: Duration,
     /// Failpoints that went off.
     pub(crate) hits: BTreeMap<&'static str, u32>,
@@ -110,6 +111,7 @@ impl<'a> Run<'a> {
         let rested = self.disturb();
         self.stop();
         self.journal("every agent has ended".to_owned());
+        self.outcome.took = self.began.elapsed();
         if let Some(ends) = rested {
             self.undisturbed(&whole, &ends);
             let (ours, theirs) = (self.read(&self.topics), self.read(&whole));
@@ -122,7 +124,6 @@ impl<'a> Run<'a> {
         let (input, alerts, dead) = (&self.topics.input, &self.topics.alerts, &self.topics.dead);
         self.node
             .delete(&[input, alerts, dead, &whole.alerts, &whole.dead]);
-        self.outcome.took = self.began.elapsed();
         self.outcome
     }
 
