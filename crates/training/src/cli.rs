@@ -34,8 +34,44 @@ pub(crate) enum Command {
     Aer(AerArgs),
     /// Make a bundle of weights in Keras' layout (a safetensors file).
     Import(ImportArgs),
+    /// The GAN lab: digits, drawn by a DCGAN that learns from MNIST, and judged by a classifier.
+    Dcgan(DcganArgs),
     /// The GAN lab: two peaks, learned by a vanilla GAN, which collapses, and by a Wasserstein GAN, which does not.
     ModeCollapse(ModeCollapseArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DcganArgs {
+    /// Directory with the four IDX files of MNIST, plain or gzipped.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) mnist: PathBuf,
+    /// Run directory: settings, losses, drawings, checkpoints.
+    #[arg(long, value_name = "RUN")]
+    pub(crate) out: PathBuf,
+    /// Go on from the newest checkpoint in RUN, with the same settings.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// The one seed: the same gives the same drawings, whatever the number of threads.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Passes of the GAN over the digits.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive)]
+    pub(crate) epochs: usize,
+    /// Images of a batch.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = positive)]
+    pub(crate) batch: usize,
+    /// Adam's rate for generator and discriminator.
+    #[arg(long, value_name = "RATE", default_value_t = 0.0005, value_parser = rate)]
+    pub(crate) learning_rate: f64,
+    /// Decay a step of the average of the generator's weights that drawings are made with; 0 takes the weights themselves.
+    #[arg(long, value_name = "DECAY", default_value_t = 0.999, value_parser = decay)]
+    pub(crate) ema: f64,
+    /// Drawings that are judged after each epoch.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = positive)]
+    pub(crate) drawings: usize,
+    /// Threads [default: as many as there are cores]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) threads: Option<usize>,
 }
 
 #[derive(Debug, Args)]

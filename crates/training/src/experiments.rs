@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use training::lab::LabError;
+use training::lab::dcgan::{self, MnistError};
 use training::lab::mode_collapse::{self, Job, Loss};
 
-use crate::cli::ModeCollapseArgs;
+use crate::cli::{DcganArgs, ModeCollapseArgs};
 use crate::progress::Display;
 use crate::{Failure, exit, job, resume_code};
 
@@ -13,7 +14,9 @@ impl From<LabError> for Failure {
     fn from(error: LabError) -> Self {
         let code = match &error {
             LabError::Resume(error) => resume_code(error),
-            LabError::Write(_) => exit::IO,
+            LabError::Mnist(MnistError::Absent { .. }) => exit::NO_INPUT,
+            LabError::Mnist(MnistError::Format { .. }) => exit::DATA,
+            LabError::Mnist(MnistError::Read { .. }) | LabError::Write(_) => exit::IO,
             LabError::NotFinite { .. } => exit::INTERNAL,
         };
         Self(code, error.to_string())
@@ -47,6 +50,43 @@ pub(crate) fn mode_collapse(args: ModeCollapseArgs) -> Result<(), Failure> {
             job.seeds,
             outcome.distance[number]
         );
+    }
+    println!("{}: {:.0} s", job.out.display(), started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// `train dcgan`.
+pub(crate) fn dcgan(args: DcganArgs) -> Result<(), Failure> {
+    let job = dcgan::Job {
+        resume: args.resume,
+        command: job::command_line(),
+        seed: args.seed,
+        epochs: args.epochs,
+        batch: args.batch,
+        learning_rate: args.learning_rate,
+        ema: args.ema,
+        drawings: args.drawings,
+        threads: job::threads(args.threads),
+        ..dcgan::Job::new(args.mnist, args.out)
+    };
+    let started = Instant::now();
+    let mut display = Display::new();
+    let outcome = dcgan::run(&job, |progress| display.show_lab(progress))?;
+    display.finish();
+    let dcgan::Outcome {
+        baseline,
+        before,
+        after,
+    } = outcome;
+    println!(
+        "classifier: {:.2} % of the test digits right, {:.1} % recognised; Fréchet distance of training digits {:.2}",
+        100.0 * baseline.accuracy,
+        100.0 * baseline.recognised,
+        baseline.frechet
+    );
+    for (when, judged) in [("before", before), ("after", after)] {
+        let shares = judged.recognised.map(|share| format!("{:.1}", 100.0 * share));
+        println!("{when}: {}; 0 to 9: {} %", judged.line(), shares.join(" "));
     }
     println!("{}: {:.0} s", job.out.display(), started.elapsed().as_secs_f64());
     Ok(())

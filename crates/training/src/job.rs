@@ -93,9 +93,7 @@ pub(crate) fn common(
     job.command = command_line();
     job.warm_start = origin.map(|origin| origin.start);
     job.settings.seed = args.seed;
-    job.settings.threads = args
-        .threads
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    job.settings.threads = threads(args.threads);
     job.gpu = args.device == Device::Gpu;
     job.resume = args.resume.is_some();
     job.epoch_steps = args.epoch_steps;
@@ -172,6 +170,11 @@ pub(crate) fn bundle_name(given: Option<&str>, out: &Path) -> Result<String, Fai
         return Err(Failure(exit::USAGE, line));
     }
     Ok(name)
+}
+
+/// As many as there are cores, unless a number is asked for.
+pub(crate) fn threads(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
 }
 
 /// The command line as typed, but for the place of the program; one that goes on with a run is that of the whole run.

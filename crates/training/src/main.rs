@@ -112,6 +112,7 @@ fn main() -> ExitCode {
         Command::Tadgan(args) => tadgan(&args),
         Command::Aer(args) => job::aer(&args).and_then(|job| train(&args.common, job)),
         Command::Import(args) => import(args),
+        Command::Dcgan(args) => experiments::dcgan(args),
         Command::ModeCollapse(args) => experiments::mode_collapse(args),
     };
     match done {

@@ -12,6 +12,8 @@ use crate::rng;
 pub enum Init {
     /// Zeros.
     Zeros,
+    /// Ones.
+    Ones,
     /// Uniform in ±√(6 / (fan_in + fan_out)).
     Glorot {
         /// Inputs of a unit.
@@ -85,6 +87,7 @@ impl Layout {
             let values = &mut weights[spec.range.clone()];
             match spec.init {
                 Init::Zeros => {}
+                Init::Ones => values.fill(1.0),
                 Init::Glorot { fan_in, fan_out } => {
                     let limit = (6.0 / (fan_in + fan_out) as f32).sqrt();
                     values.fill_with(|| limit * (2.0 * rng::uniform(rng) - 1.0));

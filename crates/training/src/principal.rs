@@ -80,7 +80,7 @@ impl Principal {
 }
 
 /// Eigenvalues and eigenvectors of a symmetric matrix of `n` rows, in no order; consumes the matrix.
-fn eigen(matrix: &mut [f64], n: usize) -> Vec<(f64, Vec<f64>)> {
+pub(crate) fn eigen(matrix: &mut [f64], n: usize) -> Vec<(f64, Vec<f64>)> {
     let mut vectors = vec![0.0; n * n];
     (0..n).for_each(|k| vectors[k * n + k] = 1.0);
     for _ in 0..SWEEPS {

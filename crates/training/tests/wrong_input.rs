@@ -1,6 +1,9 @@
 //! Wrong input, tried on the program itself: what it says and how it ends stands in `docs/wrong-input.md`, and this test
 //! holds the two together. A case that is new or says something else prints its row.
 
+#[path = "support/idx.rs"]
+mod idx;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -40,10 +43,21 @@ fn desk() -> tempfile::TempDir {
         "irregular.csv",
         &(often + table(600, wave(300)).trim_start_matches("timestamp,value\n")),
     );
-    for name in ["empty", "thesis", "other"] {
+    for name in [
+        "empty",
+        "thesis",
+        "other",
+        "digits",
+        "cut",
+        "large",
+        "unlabelled",
+        "letters",
+        "packed",
+    ] {
         fs::create_dir(dir.path().join(name)).expect("writable");
     }
     write("thesis/draft.txt", "draft");
+    digits(dir.path());
     let output = train(
         dir.path(),
         "tadgan --file good.csv --arch conv --batch 4 --steps 2 --warm-up 2 --run run --out bundle",
@@ -68,6 +82,26 @@ fn desk() -> tempfile::TempDir {
     }
     write("other/fingerprint.json", "{}");
     dir
+}
+
+/// Folders with MNIST's files, all but one of them wrong.
+fn digits(dir: &Path) {
+    let images: Vec<_> = (0..10).map(|kind| idx::digit(kind, 0)).collect();
+    let labels: Vec<u8> = (0..10).collect();
+    for name in ["digits", "unlabelled", "letters"] {
+        for set in ["train", "t10k"] {
+            idx::write_set(&dir.join(name), set, &images, &labels);
+        }
+    }
+    let train = |name: &str, kind: &str| dir.join(name).join(format!("train-{kind}-ubyte"));
+    idx::write(&train("cut", "images-idx3"), &[10, 28, 28], &[0; 99]);
+    idx::write(&train("large", "images-idx3"), &[1, 32, 32], &[0; 1024]);
+    idx::write(&train("unlabelled", "labels-idx1"), &[9], &[0; 9]);
+    idx::write(&train("letters", "labels-idx1"), &[10], &[10; 10]);
+    let line = "dcgan --mnist digits --epochs 1 --batch 5 --drawings 9 --out drawn";
+    assert!(self::train(dir, line).status.success());
+    let packed = dir.join("packed/train-images-idx3-ubyte.gz");
+    fs::write(packed, "this is no gzip file").expect("writable");
 }
 
 /// What is tried, and the command line.
@@ -156,6 +190,31 @@ const CASES: &[(&str, &str)] = &[
     (
         "weights that are not there",
         "import --weights nowhere --min 0 --max 1 --interval 300s --out x",
+    ),
+    ("no digits", "dcgan --mnist empty --out x"),
+    ("digits cut short", "dcgan --mnist cut --out x"),
+    (
+        "digits that are not gzipped as they say",
+        "dcgan --mnist packed --out x",
+    ),
+    ("digits of another size", "dcgan --mnist large --out x"),
+    ("fewer labels than digits", "dcgan --mnist unlabelled --out x"),
+    ("labels that are no digits", "dcgan --mnist letters --out x"),
+    (
+        "no passes over the digits",
+        "dcgan --mnist digits --epochs 0 --out x",
+    ),
+    (
+        "no GAN to go on with",
+        "dcgan --mnist digits --resume --out nowhere",
+    ),
+    (
+        "GAN with other settings",
+        "dcgan --mnist digits --epochs 2 --batch 5 --drawings 9 --resume --out drawn",
+    ),
+    (
+        "learning rate beyond reason for a GAN",
+        "dcgan --mnist digits --batch 5 --drawings 9 --learning-rate 1e30 --out y",
     ),
     (
         "weights that are none",

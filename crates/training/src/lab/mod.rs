@@ -2,6 +2,7 @@
 //! directory, the checkpoints and the plots of the trainer. Nothing that the agent uses stands here; `docs/gan-lab.md`
 //! tells the story.
 
+pub mod dcgan;
 mod dir;
 pub mod mode_collapse;
 
@@ -17,6 +18,9 @@ pub enum LabError {
     /// It cannot go on from where it stopped.
     #[error(transparent)]
     Resume(#[from] ResumeError),
+    /// Its digits cannot be used.
+    #[error(transparent)]
+    Mnist(#[from] dcgan::MnistError),
     /// Output cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),

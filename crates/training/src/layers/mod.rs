@@ -4,9 +4,13 @@
 //! caller keeps and that are reused from step to step.
 
 pub mod affine;
+pub mod batch_norm;
 pub mod conv;
+pub mod conv2d;
 pub mod lstm;
 
 pub use affine::Affine;
+pub use batch_norm::{BatchNorm, Moments};
 pub use conv::{Conv, ConvTape};
+pub use conv2d::{Conv2d, Image};
 pub use lstm::BiLstm;
