@@ -82,6 +82,16 @@ impl Default for ScoreSpec {
 }
 
 impl ScoreSpec {
+    /// Buckets to a coarse one; 0 where none is wanted, or none would count.
+    #[must_use]
+    pub fn coarse_buckets(&self) -> u32 {
+        if self.coarse_weight > 0.0 {
+            self.coarse_factor
+        } else {
+            0
+        }
+    }
+
     /// Puts decades of tail probability on the score scale: 0 at 0, 1 at `warn_decades`, 2 at `critical_decades`,
     /// linear between and beyond.
     #[must_use]

@@ -292,7 +292,7 @@ impl Task {
                 intake.floor.push(closed.bucket.value);
             }
             let floor = intake.floor.floor();
-            let (length, factor) = (own.window.window, own.score.coarse_factor);
+            let (length, factor) = (own.window.window, own.score.coarse_buckets());
             if let Some(bucket) = intake.coarse.push(length, factor, interval, &regarded) {
                 let window = intake.coarse.window();
                 let window = window.and_then(|window| due(window, floor, &mut occurred));
