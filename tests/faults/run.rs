@@ -83,6 +83,9 @@ impl<'a> Run<'a> {
             &format!("{}.toml", topics.input),
             &config(node, &topics, delivery),
         );
+        let mut plan = Plan::new(seed);
+        // Refused where there are no transactions.
+        plan.are_named &= delivery == "transactional";
         let outcome = Outcome {
             seed,
             ..Outcome::default()
@@ -90,7 +93,7 @@ impl<'a> Run<'a> {
         Self {
             shop,
             node,
-            plan: Plan::new(seed),
+            plan,
             chance: Chance::new(seed, "run"),
             topics,
             config,
