@@ -380,6 +380,9 @@ impl<'a> Run<'a> {
         let mut left: Vec<Process> = left.chain(std::mem::take(&mut self.ghosts)).collect();
         for process in &mut left {
             if process.agent.ended().is_none() {
+                if process.frozen_until.is_some() {
+                    process.agent.signal("CONT");
+                }
                 process.agent.signal("TERM");
             }
         }
