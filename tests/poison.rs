@@ -200,6 +200,8 @@ fn read(broker: &Real, topic: &str, mut take: impl FnMut(&rdkafka::message::Borr
     let consumer: BaseConsumer = broker
         .client()
         .set("group.id", "reader")
+        // A commit is an event without a message, which would look like the end of patience.
+        .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("isolation.level", "read_committed")
         .create()

@@ -7,7 +7,7 @@
 //! The value follows from the bucket, so that two agents that both hold a partition for a moment say the same.
 
 use ingest::kafka::{ConnectionSettings, KafkaError, Sender};
-use pipeline::{Output, TaskId};
+use pipeline::{Output, Publication, TaskId};
 use types::{Bound, DurationMs, Timestamp};
 
 use super::engine::source_of;
@@ -63,10 +63,11 @@ fn sample(now: Timestamp, bucket: i64) -> String {
     format!("{{\"name\":\"{SERIES}\",\"timestamp\":{seconds}.{ms:03},\"value\":{value}}}")
 }
 
-/// Takes out of `outputs` what comes from tasks that `is_canary` takes: nobody else is to see it.
-pub(crate) fn take(outputs: &mut Vec<(TaskId, Output)>, is_canary: impl Fn(&TaskId) -> bool) -> Caused {
+/// Takes out of a publication what comes from tasks that `is_canary` takes: nobody else is to see it, and it is not kept.
+pub(crate) fn take(publication: &mut Publication, is_canary: impl Fn(&TaskId) -> bool) -> Caused {
     let mut caused = Vec::new();
-    outputs.retain(|(id, output)| {
+    publication.state.retain(|(id, _)| !is_canary(id));
+    publication.outputs.retain(|(id, output)| {
         if !is_canary(id) {
             return true;
         }

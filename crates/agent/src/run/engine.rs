@@ -399,9 +399,7 @@ impl Engine {
         let Some(mut publication) = self.own.member.publication() else {
             return Ok(());
         };
-        let caused = Watch::take(&mut publication.outputs, |id| {
-            self.own.settings.is_canary(&id.topic)
-        });
+        let caused = Watch::take(&mut publication, |id| self.own.settings.is_canary(&id.topic));
         for (id, output) in &publication.outputs {
             self.count(id, output);
         }

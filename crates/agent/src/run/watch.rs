@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipeline::{Member, Output, TaskId};
+use pipeline::{Member, Publication, TaskId};
 use types::{Rejected, Timestamp};
 
 use super::canary::{self, Canary, Caused};
@@ -72,8 +72,8 @@ impl Watch {
     }
 
     /// See [`canary::take`].
-    pub(crate) fn take(outputs: &mut Vec<(TaskId, Output)>, is_canary: impl Fn(&TaskId) -> bool) -> Caused {
-        canary::take(outputs, is_canary)
+    pub(crate) fn take(publication: &mut Publication, is_canary: impl Fn(&TaskId) -> bool) -> Caused {
+        canary::take(publication, is_canary)
     }
 
     /// See [`canary::committed`].
