@@ -56,11 +56,11 @@ fn net() -> Net {
     let (half, quarter) = (
         Image {
             side: 14,
-            channels: 16,
+            channels: 32,
         },
         Image {
             side: 7,
-            channels: 32,
+            channels: 64,
         },
     );
     let mut layout = Layout::default();

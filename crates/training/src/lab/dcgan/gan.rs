@@ -37,6 +37,8 @@ pub(super) struct Gan {
     streams: Streams,
     batch: usize,
     rate: f64,
+    /// Steps that it is to learn for.
+    steps: usize,
     ema: f64,
     /// Drawings for the moments.
     reference: usize,
@@ -115,7 +117,8 @@ fn discriminator() -> Net {
 }
 
 impl Gan {
-    pub(super) fn new(job: &Job) -> Self {
+    /// To learn for `steps` steps.
+    pub(super) fn new(job: &Job, steps: usize) -> Self {
         let streams = Streams::new(job.seed);
         let (generator, discriminator) = (generator(), discriminator());
         let learners = [(&generator, 0), (&discriminator, 1)];
@@ -124,6 +127,7 @@ impl Gan {
             streams,
             batch: job.batch,
             rate: job.learning_rate,
+            steps,
             ema: job.ema,
             reference: REFERENCE.min(job.drawings),
             average: learners[0].weights.clone(),
@@ -162,15 +166,21 @@ impl Gan {
                 .backward(weights, &d_out, Some(grads), false, &mut self.tapes[1]);
         }
         self.blame(&mut losses);
-        let number = self.step + 1;
+        let (number, rate) = (self.step + 1, self.rate());
         let learners = self.learners.iter_mut();
-        learners.for_each(|learner| learner.update(number, self.rate));
+        learners.for_each(|learner| learner.update(number, rate));
         // Faster at first, so that it soon forgets where the weights started.
         let keep = self.ema.min(number as f64 / (10.0 + number as f64)) as f32;
         let averages = self.average.iter_mut().zip(&self.learners[0].weights);
         averages.for_each(|(average, weight)| *average = keep * *average + (1.0 - keep) * weight);
         self.step = number;
         losses
+    }
+
+    /// Adam's rate: as it was given for half the training, then falling to nothing, so that both nets come to rest.
+    fn rate(&self) -> f64 {
+        let left = 1.0 - self.step as f64 / self.steps as f64;
+        self.rate * (2.0 * left).min(1.0)
     }
 
     /// A batch of drawings, the generator's tape ready to go back.

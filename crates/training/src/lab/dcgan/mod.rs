@@ -77,7 +77,7 @@ pub struct Job {
     pub epochs: usize,
     /// Images of a batch.
     pub batch: usize,
-    /// Adam's rate for both nets.
+    /// Adam's rate for both nets, for the first half of the training; then it falls to nothing.
     pub learning_rate: f64,
     /// Decay a step of the average of the generator's weights.
     pub ema: f64,
@@ -100,7 +100,7 @@ impl Job {
             command: String::new(),
             seed: 0,
             classifier_epochs: 4,
-            epochs: 10,
+            epochs: 20,
             batch: 64,
             learning_rate: 5e-4,
             ema: 0.999,
@@ -241,7 +241,7 @@ impl<'a> Lab<'a> {
             },
             dir,
             classifier: Classifier::new(job.seed, classifier, job.threads),
-            gan: Gan::new(job),
+            gan: Gan::new(job, epoch * job.epochs),
             test: None,
             looks: past.rows.iter().filter_map(|row| look::read(row)).collect(),
             sums: [0.0; 4],
