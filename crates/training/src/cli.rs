@@ -89,22 +89,25 @@ pub(crate) struct ModeCollapseArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
     pub(crate) seeds: usize,
     /// Generator steps of each GAN.
-    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = positive)]
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = positive)]
     pub(crate) steps: usize,
     /// Generator steps between looks at the samples.
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = positive)]
+    #[arg(long, value_name = "N", default_value_t = 25, value_parser = positive)]
     pub(crate) look_every: usize,
     /// Samples of a batch.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = positive)]
     pub(crate) batch: usize,
-    /// Adam's rate.
-    #[arg(long, value_name = "RATE", default_value_t = 0.0005, value_parser = rate)]
+    /// Adam's rate at the start; it falls linearly to nothing.
+    #[arg(long, value_name = "RATE", default_value_t = 0.005, value_parser = rate)]
     pub(crate) learning_rate: f64,
+    /// Updates of the discriminator before each of the generator.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = positive)]
+    pub(crate) discriminator_updates: usize,
     /// Values of the noise that a sample is made of.
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = positive)]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = positive)]
     pub(crate) latent: usize,
     /// Weight of the gradient penalty.
-    #[arg(long, value_name = "WEIGHT", default_value_t = 1.0, value_parser = weight)]
+    #[arg(long, value_name = "WEIGHT", default_value_t = 0.1, value_parser = weight)]
     pub(crate) penalty_weight: f32,
 }
 

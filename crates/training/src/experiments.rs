@@ -35,6 +35,7 @@ pub(crate) fn mode_collapse(args: ModeCollapseArgs) -> Result<(), Failure> {
         look_every: args.look_every,
         batch: args.batch,
         learning_rate: args.learning_rate,
+        discriminator_updates: args.discriminator_updates,
         latent: args.latent,
         penalty_weight: args.penalty_weight,
     };
@@ -44,10 +45,11 @@ pub(crate) fn mode_collapse(args: ModeCollapseArgs) -> Result<(), Failure> {
     display.finish();
     for (number, loss) in Loss::ALL.into_iter().enumerate() {
         println!(
-            "{}: {} of {} cover both peaks; mean distance {:.2}",
+            "{}: {} of {} cover both peaks; {:.0} % at the peaks, distance {:.2} in the mean",
             loss.name(),
             outcome.cover_both[number],
             job.seeds,
+            100.0 * outcome.together[number],
             outcome.distance[number]
         );
     }

@@ -38,7 +38,7 @@ fn mode_collapse_leaves_rows_pictures_and_checkpoints_and_goes_on_to_the_same() 
     steps = 0;
     mode_collapse::run(&again, |_| steps += 1).expect("it goes on");
     assert_eq!(steps, 2);
-    for name in ["looks.csv", "densities.svg", "seeds.svg", "collapse.svg"] {
+    for name in ["looks.csv", "densities.svg", "time.svg", "seeds.svg", "collapse.svg"] {
         let read = |dir: &Path| fs::read_to_string(dir.join(name)).expect(name);
         assert_eq!(read(once.path()), read(parts.path()), "{name}");
         assert!(!read(once.path()).contains("NaN"), "{name}");

@@ -43,7 +43,8 @@ pub struct Progress<'a> {
     pub line: Option<&'a str>,
 }
 
-/// Decay of Adam's first moment, shorter than the trainer's: with a long memory both GANs overshoot what they are after.
+/// Decay of Adam's first moment unless an experiment says otherwise, shorter than the trainer's: with a long memory GANs
+/// overshoot what they are after.
 const BETA_1: f64 = 0.5;
 
 /// The weights of a net in training, with Adam's moments.
@@ -70,13 +71,18 @@ impl Learner {
 
     /// Update number `number` (from 1) with the gradients so far, which start anew.
     fn update(&mut self, number: usize, rate: f64) {
+        self.update_decaying(BETA_1, number, rate);
+    }
+
+    /// [`Self::update`] with another decay of the first moment.
+    fn update_decaying(&mut self, beta_1: f64, number: usize, rate: f64) {
         let Self {
             weights,
             first,
             second,
             grads,
         } = self;
-        adam::update_decaying(BETA_1, number as u64, rate, grads, first, second, weights);
+        adam::update_decaying(beta_1, number as u64, rate, grads, first, second, weights);
         grads.fill(0.0);
     }
 

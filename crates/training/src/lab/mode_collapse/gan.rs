@@ -1,4 +1,4 @@
-//! The two GANs: the same nets, optimiser and order of updates, and either loss.
+//! The two GANs: the same nets, optimiser and updates, and either loss.
 
 use crate::lab::{Learner, sigmoid, softplus};
 use crate::layers::Affine;
@@ -11,13 +11,19 @@ use super::{Job, Loss, peaks};
 /// Units of each of the two hidden layers of either net.
 pub(super) const HIDDEN: usize = 64;
 
+/// Decay of Adam's first moment, the trainer's: with a memory that long the vanilla GAN wanders for all to see.
+const BETA_1: f64 = 0.9;
+
 /// A generator and a discriminator (a critic, with Wasserstein's loss) in training.
 #[derive(Debug)]
 pub(super) struct Gan {
     loss: Loss,
     batch: usize,
+    /// Adam's rate at the start; it falls linearly to nothing over so many steps.
     rate: f64,
+    steps: usize,
     latent: usize,
+    updates: usize,
     penalty_weight: f32,
     streams: Streams,
     /// A critic's layers make a generator, too.
@@ -54,7 +60,9 @@ impl Gan {
             loss,
             batch: job.batch,
             rate: job.learning_rate,
+            steps: job.steps,
             latent: job.latent,
+            updates: job.discriminator_updates,
             penalty_weight: job.penalty_weight,
             streams,
             learners: [0, 1].map(|number| Learner::new(&nets[number].layout, streams, number)),
@@ -81,7 +89,7 @@ impl Gan {
     /// One update of the generator after several of the discriminator.
     pub(super) fn step(&mut self) -> Losses {
         let mut losses = Losses::default();
-        let updates = self.loss.discriminator_updates();
+        let updates = self.updates;
         for inner in 0..updates {
             losses.discriminator += self.teach_discriminator(self.step * updates + inner) / updates as f64;
         }
@@ -103,7 +111,13 @@ impl Gan {
         self.tapes[0].out().to_vec()
     }
 
+    /// Adam's rate now.
+    fn falling_rate(&self) -> f64 {
+        self.rate * (1.0 - self.step as f64 / self.steps as f64)
+    }
+
     fn teach_discriminator(&mut self, number: usize) -> f64 {
+        let rate = self.falling_rate();
         let mut real = vec![0.0; self.batch];
         peaks::draw(&mut self.streams.stream(Purpose::Batches, number, 0), &mut real);
         // Updates of the discriminator have latents of odd numbers, those of the generator even ones.
@@ -128,11 +142,12 @@ impl Gan {
             let penalty = self.nets[1].penalty(&learner.weights, &between, weight, tape, grads);
             loss += f64::from(weight) * penalty;
         }
-        learner.update(number + 1, self.rate);
+        learner.update_decaying(BETA_1, number + 1, rate);
         loss
     }
 
     fn teach_generator(&mut self) -> f64 {
+        let rate = self.falling_rate();
         self.generate(Purpose::Latents, 2 * self.step, self.batch);
         let fake = self.tapes[0].out().to_vec();
         let mut loss = 0.0;
@@ -142,7 +157,7 @@ impl Gan {
         let learner = &mut self.learners[0];
         let [own, judge] = &mut self.tapes;
         self.nets[0].backward(&learner.weights, &judge.d_input, own, &mut learner.grads);
-        learner.update(self.step + 1, self.rate);
+        learner.update_decaying(BETA_1, self.step + 1, rate);
         loss
     }
 

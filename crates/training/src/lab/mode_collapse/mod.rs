@@ -1,21 +1,23 @@
-//! Mode collapse: a vanilla GAN learns one of two peaks, and another the next moment; with the Wasserstein loss and
-//! gradient penalty the same nets keep samples at both, though broader than the peaks.
+//! Mode collapse: a vanilla GAN wanders between and about two peaks and ends on one; with the Wasserstein loss and gradient
+//! penalty the same nets learn both.
 //!
 //! The vanilla GAN has the cross-entropy losses of Goodfellow et al. (2014), the generator's in the form that does not
-//! saturate, and one update of the discriminator a step; the other the losses of Gulrajani et al. (2017), and five. Nets,
-//! steps, optimiser and data are the same.
+//! saturate; the other the losses of Gulrajani et al. (2017), and the weight of the penalty that their own toy problems
+//! have. Everything else is the same: nets, first weights, noise, batches, updates and optimiser.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `config.toml` | the settings |
 //! | `looks.csv` | a row a look: losses, shares of the peaks, Wasserstein distance, samples in each bin |
-//! | `densities.svg` | data and samples over time, first seed |
+//! | `densities.svg` | data and samples at some moments, first seed |
+//! | `time.svg` | where the samples lie at every look, first seed |
 //! | `seeds.svg` | data and samples at the end, each seed |
-//! | `collapse.svg` | the collapse measure and the distance over time |
+//! | `collapse.svg` | the collapse measure, the share at the peaks and the distance over time |
 //! | `checkpoint-<step>.safetensors` | nets and moments of the GAN at work; steps count on from GAN to GAN |
 
 mod gan;
 mod look;
+mod paths;
 mod peaks;
 mod picture;
 
@@ -57,16 +59,6 @@ impl Loss {
             Self::Wasserstein => "wasserstein",
         }
     }
-
-    /// Updates of the discriminator before one of the generator: one in the paper that named GANs, several where it is to
-    /// estimate a distance.
-    #[must_use]
-    pub fn discriminator_updates(self) -> usize {
-        match self {
-            Self::CrossEntropy => 1,
-            Self::Wasserstein => CRITIC_UPDATES,
-        }
-    }
 }
 
 /// What `train mode-collapse` is to do.
@@ -88,9 +80,11 @@ pub struct Job {
     pub look_every: usize,
     /// Samples of a batch.
     pub batch: usize,
-    /// Adam's rate.
+    /// Adam's rate at the start; it falls linearly to nothing.
     pub learning_rate: f64,
-    /// Values of the noise that a sample is made of. The wider, the more the samples move as one.
+    /// Updates of the discriminator before one of the generator.
+    pub discriminator_updates: usize,
+    /// Values of the noise that a sample is made of. The more, the more the samples move as one.
     pub latent: usize,
     /// Weight of the gradient penalty.
     pub penalty_weight: f32,
@@ -101,6 +95,8 @@ pub struct Job {
 pub struct Outcome {
     /// With [`Loss::ALL`], in that order.
     pub cover_both: [usize; 2],
+    /// Mean share of the samples at the peaks at the end, likewise.
+    pub together: [f64; 2],
     /// Mean distance to the data at the end, likewise.
     pub distance: [f64; 2],
 }
@@ -117,6 +113,7 @@ struct Config {
     batch: usize,
     learning_rate: f64,
     penalty_weight: f32,
+    discriminator_updates: usize,
     latent: usize,
     hidden: usize,
 }
@@ -135,6 +132,7 @@ pub fn run(job: &Job, mut progress: impl FnMut(Progress<'_>)) -> Result<Outcome,
         batch: job.batch,
         learning_rate: job.learning_rate,
         penalty_weight: job.penalty_weight,
+        discriminator_updates: job.discriminator_updates,
         latent: job.latent,
         hidden: gan::HIDDEN,
     };
@@ -174,6 +172,7 @@ pub fn run(job: &Job, mut progress: impl FnMut(Progress<'_>)) -> Result<Outcome,
         looks.push(look);
     }
     dir.file("densities.svg", picture::over_time(&looks, job.seed).as_bytes())?;
+    dir.file("time.svg", paths::draw(&looks, job).as_bytes())?;
     dir.file("seeds.svg", picture::at_the_end(&looks, job.steps).as_bytes())?;
     dir.file("collapse.svg", picture::measures(&looks, job).as_bytes())?;
     Ok(outcome(job, &looks))
@@ -189,12 +188,13 @@ impl Job {
             command: String::new(),
             seed: 0,
             seeds: 1,
-            steps: 1_000,
-            look_every: 50,
+            steps: 2_000,
+            look_every: 25,
             batch: 64,
-            learning_rate: 5e-4,
-            latent: 32,
-            penalty_weight: 1.0,
+            learning_rate: 5e-3,
+            discriminator_updates: CRITIC_UPDATES,
+            latent: 8,
+            penalty_weight: 0.1,
         }
     }
 
@@ -250,9 +250,12 @@ fn outcome(job: &Job, looks: &[Look]) -> Outcome {
             .iter()
             .filter(move |look| look.loss == loss && look.step == job.steps)
     };
-    let distance = |loss| last(loss).map(|look| look.found.distance).sum::<f64>() / job.seeds as f64;
+    let mean = |value: fn(&Found) -> f64| {
+        Loss::ALL.map(|loss| last(loss).map(|look| value(&look.found)).sum::<f64>() / job.seeds as f64)
+    };
     Outcome {
         cover_both: Loss::ALL.map(|loss| last(loss).filter(|look| look.found.covers_both()).count()),
-        distance: Loss::ALL.map(distance),
+        together: mean(Found::together),
+        distance: mean(|found| found.distance),
     }
 }

@@ -6,17 +6,20 @@ use crate::rng;
 
 /// Where the peaks stand, and how wide they are.
 pub(super) const CENTRES: [f64; 2] = [-PEAK, PEAK];
-const PEAK: f64 = 4.0;
-pub(super) const SD: f64 = 0.4;
+const PEAK: f64 = 3.0;
+pub(super) const SD: f64 = 0.3;
 
-/// Share of the samples that a peak must have to be covered; the data has half at each.
-pub(super) const COVERED: f64 = 0.1;
+/// Share of the samples that each peak must have for both to be covered, and that they must have together. The data has
+/// half at each. Samples spread evenly over the axis have a sixth at each, and spread as well as they can be, from the
+/// far side of one peak to that of the other, 46 % at both.
+pub(super) const COVERED: f64 = 0.25;
+pub(super) const TOGETHER: f64 = 0.75;
 
 /// Samples belong to a peak up to so many standard deviations away.
 const REACH: f64 = 3.0;
 
 /// What is drawn of the axis, and in how many bins.
-pub(super) const AXIS: [f64; 2] = [-8.0, 8.0];
+pub(super) const AXIS: [f64; 2] = [-6.0, 6.0];
 pub(super) const BINS: usize = 80;
 
 /// Fills `out` with samples of the data.
@@ -78,9 +81,14 @@ impl Found {
         self.shares[0].min(self.shares[1])
     }
 
-    /// Whether both peaks are there.
+    /// Share of the samples at one peak or the other.
+    pub(super) fn together(&self) -> f64 {
+        self.shares[0] + self.shares[1]
+    }
+
+    /// Whether both peaks are there, and little else.
     pub(super) fn covers_both(&self) -> bool {
-        self.lesser() >= COVERED
+        self.lesser() >= COVERED && self.together() >= TOGETHER
     }
 }
 
@@ -104,12 +112,26 @@ mod tests {
         let real = data(0);
         let found = Found::of(data(1), &real);
         assert!(found.lesser() > 0.45 && found.distance < 0.4, "{found:?}");
+        assert!(found.covers_both());
         let one: Vec<f32> = real.iter().map(|x| x.abs()).collect();
         let found = Found::of(one, &real);
         assert!(!found.covers_both() && found.shares[1] > 0.99);
-        // Half of all has to go 2 · 4.
-        assert!((found.distance - 4.0).abs() < 0.2, "{}", found.distance);
+        // Half of all has to go 2 · 3.
+        assert!((found.distance - 3.0).abs() < 0.2, "{}", found.distance);
         assert_eq!(found.bins.iter().sum::<u32>(), 4_000);
+    }
+
+    #[test]
+    fn samples_that_lie_everywhere_cover_nothing() {
+        let far = PEAK + REACH * SD;
+        for half in [AXIS[1], far, PEAK] {
+            let flat = (0..4_000).map(|k| (half * (f64::from(k) / 2_000.0 - 1.0)) as f32);
+            let found = Found::of(flat.collect(), &data(0));
+            assert!(
+                found.together() < 0.5 && !found.covers_both(),
+                "{half}: {found:?}"
+            );
+        }
     }
 
     #[test]

@@ -7,8 +7,8 @@ use super::peaks::{self, AXIS, BINS};
 use super::{Job, Loss, SAMPLES};
 use crate::plot::{self, Curve, Panel, Run, Scale};
 
-const DATA: &str = "#1f6fb4";
-const GENERATED: &str = "#2a9d3c";
+pub(super) const DATA: &str = "#1f6fb4";
+pub(super) const GENERATED: &str = "#2a9d3c";
 
 /// A cell of the grid, the gap between two, and the room left of and above them.
 const CELL: [f64; 2] = [168.0, 96.0];
@@ -17,7 +17,7 @@ const LEFT: f64 = 108.0;
 const TOP: f64 = 92.0;
 
 /// The highest density that is drawn: collapsed peaks are higher, and cut.
-const HIGHEST: f64 = 0.9;
+const HIGHEST: f64 = 1.0;
 
 /// Cells a row, over time.
 const MOMENTS: usize = 7;
@@ -71,19 +71,8 @@ fn grid(title: &str, rows: &[(String, Vec<(String, &Look)>)]) -> String {
     let columns = rows.iter().map(|row| row.1.len()).max().unwrap_or(0);
     let width = LEFT + (CELL[0] + GAP) * columns as f64 + GAP;
     let height = TOP + (CELL[1] + 2.0 * GAP + 14.0) * rows.len() as f64;
-    let mut out = String::new();
+    let mut out = head([width, height], title);
     // Writing to a String cannot fail.
-    let _ = write!(
-        out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
-         height=\"{height}\" font-family=\"system-ui, sans-serif\" font-size=\"12\" fill=\"#333\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
-         <text x=\"16\" y=\"30\" font-size=\"20\" font-weight=\"600\" fill=\"#111\">{title}</text>\n\
-         <rect x=\"16\" y=\"43\" width=\"14\" height=\"9\" fill=\"{DATA}\"/><text x=\"35\" y=\"52\">data</text>\
-         <rect x=\"82\" y=\"43\" width=\"14\" height=\"9\" fill=\"{GENERATED}\"/>\
-         <text x=\"101\" y=\"52\">generated, from {} to {}</text>\n",
-        AXIS[0], AXIS[1]
-    );
     for (number, (name, cells)) in rows.iter().enumerate() {
         let y = TOP + (CELL[1] + 2.0 * GAP + 14.0) * number as f64;
         let _ = writeln!(
@@ -98,6 +87,20 @@ fn grid(title: &str, rows: &[(String, Vec<(String, &Look)>)]) -> String {
     }
     out.push_str("</svg>\n");
     out
+}
+
+/// The start of a picture: its size, title and legend.
+pub(super) fn head([width, height]: [f64; 2], title: &str) -> String {
+    let [from, to] = AXIS;
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
+         height=\"{height}\" font-family=\"system-ui, sans-serif\" font-size=\"12\" fill=\"#333\">\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
+         <text x=\"16\" y=\"30\" font-size=\"20\" font-weight=\"600\" fill=\"#111\">{title}</text>\n\
+         <rect x=\"16\" y=\"43\" width=\"14\" height=\"9\" fill=\"{DATA}\"/><text x=\"35\" y=\"52\">data</text>\
+         <rect x=\"82\" y=\"43\" width=\"14\" height=\"9\" fill=\"{GENERATED}\"/>\
+         <text x=\"101\" y=\"52\">generated, from {from} to {to}</text>\n"
+    )
 }
 
 fn cell([x, y]: [f64; 2], word: &str, look: &Look, out: &mut String) {
@@ -137,7 +140,7 @@ fn cell([x, y]: [f64; 2], word: &str, look: &Look, out: &mut String) {
     }
 }
 
-/// The collapse measure, the distance, and how one seed wanders.
+/// The collapse measure, the share at the peaks and the distance.
 pub(super) fn measures(looks: &[Look], job: &Job) -> String {
     let mean = |loss: Loss, value: &dyn Fn(&Look) -> f64| {
         let first = looks.iter().filter(|l| l.loss == loss && l.seed == job.seed);
@@ -147,10 +150,6 @@ pub(super) fn measures(looks: &[Look], job: &Job) -> String {
             (look.step as f64, values.iter().sum::<f64>() / values.len() as f64)
         });
         Curve(loss.name(), points.collect())
-    };
-    let first = |loss: Loss, value: &dyn Fn(&Look) -> f64| {
-        let own = looks.iter().filter(|l| l.loss == loss && l.seed == job.seed);
-        Curve(loss.name(), own.map(|l| (l.step as f64, value(l))).collect())
     };
     let panel = |title, unit, curves, levels| Panel {
         title,
@@ -168,10 +167,10 @@ pub(super) fn measures(looks: &[Look], job: &Job) -> String {
             vec![(0.0, ""), (peaks::COVERED, "covered from here on"), (0.5, "data")],
         ),
         panel(
-            "Share of the left peak",
-            "first seed",
-            Loss::ALL.map(|loss| first(loss, &|l| l.found.shares[0])).into(),
-            vec![(0.0, ""), (0.5, "data"), (1.0, "")],
+            "Share at either peak",
+            "mean",
+            Loss::ALL.map(|loss| mean(loss, &|l| l.found.together())).into(),
+            vec![(0.0, ""), (peaks::TOGETHER, "needed"), (1.0, "data")],
         ),
         panel(
             "Distance to the data",
