@@ -33,6 +33,8 @@ pub struct Metrics {
     last_scored: GaugeVec,
     commits: IntCounter,
     aborts: IntCounter,
+    state_bytes: IntCounter,
+    state_lost: IntCounter,
     errors: IntCounterVec,
     queued: IntGauge,
     windows_waiting: IntGauge,
@@ -111,6 +113,12 @@ impl Metrics {
                 r,
                 "transaction_aborts_total",
                 "Transactions given up; their input is read again.",
+            )?,
+            state_bytes: counter(r, "state_bytes_total", "State written to its topic.")?,
+            state_lost: counter(
+                r,
+                "state_lost_total",
+                "Partitions that began without the state kept of them.",
             )?,
             errors: counters(
                 r,
@@ -348,6 +356,16 @@ impl Metrics {
     /// A transaction was given up.
     pub fn aborted(&self) {
         self.aborts.inc();
+    }
+
+    /// A record of so many bytes was written to the state topic.
+    pub fn kept(&self, bytes: usize) {
+        self.state_bytes.inc_by(bytes as u64);
+    }
+
+    /// A partition begins without the state that was kept of it.
+    pub fn state_lost(&self) {
+        self.state_lost.inc();
     }
 
     /// A broker, or the way to it, failed.

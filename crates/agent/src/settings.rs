@@ -118,6 +118,13 @@ impl AgentSettings {
         Err(Failure::usage(lines.join("\n")))
     }
 
+    /// The topic on which state is kept, where it can be: in a transaction with what it belongs to.
+    #[must_use]
+    pub fn state_topic(&self) -> Option<String> {
+        let is_transactional = self.all().kafka.delivery == config::DeliveryMode::Transactional;
+        self.all().state.topic.clone().filter(|_| is_transactional)
+    }
+
     /// Whether `topic` is that of the canary.
     #[must_use]
     pub fn is_canary(&self, topic: &str) -> bool {

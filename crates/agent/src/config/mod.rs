@@ -108,6 +108,7 @@ fn no_circle(settings: &Settings, root: &Section<'_>) {
         ("scores.topic", settings.scores_topic.as_ref()),
         ("forecasts.topic", settings.forecasts_topic.as_ref()),
         ("dead_letter.topic", settings.dead_letter_topic.as_ref()),
+        ("state.topic", settings.state.topic.as_ref()),
         (
             "canary.topic",
             settings.canary.as_ref().map(|canary| &canary.topic),

@@ -129,6 +129,7 @@ pub(super) fn labels(mut s: Section<'_>) -> LabelRules {
 
 pub(super) fn state(mut s: Section<'_>) -> StateSettings {
     let settings = StateSettings {
+        topic: s.get("topic", topic),
         lookback: s.get_or("lookback", 0, duration(0..=YEAR)),
         max_series: s.get_or("max_series", 1, whole(1..=10_000_000)),
         series_ttl: s.get_or("series_ttl", 0, duration(60 * SECOND..=YEAR)),

@@ -119,8 +119,10 @@ pub struct AlertsSettings {
 }
 
 /// `[state]`. Durations in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateSettings {
+    /// Topic on which state is kept; `None`: none is.
+    pub topic: Option<String>,
     /// What is read again after a restart.
     pub lookback: DurationMs,
     /// Most series of a task.

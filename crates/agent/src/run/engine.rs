@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ingest::kafka::{Consumer, Event, KafkaError, KafkaErrorKind, Message, Start, TopicPartition, failpoint};
 use pipeline::delivery::{Delivery, FirstStart, Position};
-use pipeline::{Member, Output, TaskId};
+use pipeline::{Kept, Member, Output, Past, TaskId};
 use types::{Control, ControlKind, Payload, Record};
 
 use crate::clock::{self, Stopwatch};
@@ -186,7 +186,7 @@ impl Engine {
             Ok(deliveries) => {
                 let starts: Vec<(TopicPartition, Start)> = deliveries
                     .iter()
-                    .map(|(source, delivery)| (source.clone(), Start::At(delivery.read_from())))
+                    .map(|(source, delivery, _)| (source.clone(), Start::At(delivery.read_from())))
                     .collect();
                 self.begin(deliveries)?;
                 if let Err(error) = self.own.consumer.assign(&starts) {
@@ -204,30 +204,42 @@ impl Engine {
         }
     }
 
-    fn begin(&mut self, deliveries: Vec<(TopicPartition, Delivery)>) -> Result<(), Failure> {
+    fn begin(&mut self, deliveries: Vec<(TopicPartition, Delivery, Past)>) -> Result<(), Failure> {
         let mut starts = Vec::with_capacity(deliveries.len());
-        for (source, delivery) in deliveries {
+        for (source, delivery, past) in deliveries {
             let id = task_id(&source);
             let (from, muted) = (delivery.read_from(), delivery.starts_muted());
             tracing::info!(task = %id, from, muted, "task starts");
             let settings = Arc::new(self.own.settings.task(&id.topic, self.own.model.clone()));
             self.pulses.insert(id.clone(), Pulse::default());
+            let state = self.own.publisher.state.as_ref();
+            let identity = state
+                .filter(|_| past != Past::Unkept)
+                .map(|state| state.identity.clone());
             starts.push(pipeline::Start {
                 id,
                 delivery,
                 settings,
-                past: pipeline::Past::Unkept,
-                identity: None,
+                past,
+                identity,
             });
         }
         self.started = true;
+        let now = self.own.clock.elapsed();
         for (id, control) in self.own.member.assigned(starts) {
+            // With nothing to read again the partition may be silent from the start.
+            if let (ControlKind::Live, Some(pulse)) = (&control.kind, self.pulses.get_mut(&id)) {
+                pulse.last_record = Some(now);
+            }
             self.log(&id, Some(&control))?;
         }
         Ok(())
     }
 
-    fn starts(&self, sources: &[TopicPartition]) -> Result<Vec<(TopicPartition, Delivery)>, KafkaError> {
+    fn starts(
+        &mut self,
+        sources: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, Delivery, Past)>, KafkaError> {
         let all = self.own.settings.all();
         let committed = self.own.consumer.committed(sources, BROKER_TIMEOUT)?;
         let first = match all.kafka.start {
@@ -235,10 +247,23 @@ impl Engine {
             StartMode::Latest => FirstStart::Latest,
             StartMode::Lookback => FirstStart::Lookback,
         };
-        let mut starts = Vec::with_capacity(sources.len());
+        let mut bounds = BTreeMap::new();
         for source in sources {
-            let (low, high) = self.own.consumer.bounds(source, BROKER_TIMEOUT)?;
-            let committed = committed.get(source).copied().flatten();
+            bounds.insert(source.clone(), self.own.consumer.bounds(source, BROKER_TIMEOUT)?);
+        }
+        let mut pasts = match &mut self.own.publisher.state {
+            Some(state) => {
+                let ends = bounds.iter().map(|(source, (_, high))| (source.clone(), *high));
+                let ends = ends.filter(|(source, _)| !self.own.settings.is_canary(&source.topic));
+                state.pasts(&self.own.consumer, &committed, &ends.collect())?
+            }
+            None => BTreeMap::new(),
+        };
+        let mut starts = Vec::with_capacity(sources.len());
+        for (source, (low, high)) in bounds {
+            let past = pasts.remove(&source).unwrap_or_default();
+            let kept = past.kept().map(Kept::read_from);
+            let committed = committed.get(&source).copied().flatten();
             if self.own.settings.is_canary(&source.topic) {
                 // Nothing is to be learnt from old samples of our own.
                 let position = Position {
@@ -248,34 +273,34 @@ impl Engine {
                     kept: None,
                     lookback: None,
                 };
-                starts.push((source.clone(), Delivery::assign(position, FirstStart::Latest)));
+                starts.push((source, Delivery::assign(position, FirstStart::Latest), past));
                 continue;
             }
             // Downtime must not shorten the lookback: it is measured from the last committed record.
-            let anchor = match committed {
+            let anchor = match committed.filter(|_| kept.is_none()) {
                 Some(offset) => self
                     .own
                     .publisher
-                    .record_time(source, low, offset, BROKER_TIMEOUT)?,
+                    .record_time(&source, low, offset, BROKER_TIMEOUT)?,
                 None => None,
             };
             let from = anchor.unwrap_or_else(clock::now) + -all.state.lookback;
-            let one = std::slice::from_ref(source);
+            let one = std::slice::from_ref(&source);
             let lookback = self
                 .own
                 .consumer
                 .offsets_at(one, from, BROKER_TIMEOUT)?
-                .get(source)
+                .get(&source)
                 .copied()
                 .flatten();
             let position = Position {
                 low,
                 high,
                 committed,
-                kept: None,
+                kept,
                 lookback,
             };
-            starts.push((source.clone(), Delivery::assign(position, first)));
+            starts.push((source, Delivery::assign(position, first), past));
         }
         Ok(starts)
     }
@@ -408,7 +433,7 @@ impl Engine {
         match self
             .own
             .publisher
-            .publish(&self.own.consumer, &publication.outputs, &next, BROKER_TIMEOUT)
+            .publish(&self.own.consumer, &publication, &next, BROKER_TIMEOUT)
         {
             Ok(sent) => {
                 self.own.member.published(&publication.next);

@@ -8,6 +8,7 @@ mod engine;
 mod publish;
 mod record;
 mod refused;
+mod restore;
 mod watch;
 
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ingest::kafka::{ConnectionSettings, Consumer, Delivery, GroupSettings, KafkaError, Producer};
-use pipeline::{Host, Member};
+use pipeline::{Host, Identity, Member};
 use prometheus::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -33,6 +34,7 @@ use canary::Canary;
 use engine::{Engine, Parts};
 use publish::Publisher;
 use record::Recorder;
+use restore::StateTopic;
 use watch::Watch;
 
 /// Time from a signal to the end of the process, whatever the broker does.
@@ -145,6 +147,20 @@ pub(crate) fn serve_loaded(
         Some(path) => Some(Recorder::create(path, settings.text(), &bundle)?),
         None => None,
     };
+    // A recorded run is to be complete, and what came from elsewhere is not in it.
+    let state_topic = settings.state_topic().filter(|_| options.record.is_none());
+    let state = state_topic.map(|topic| StateTopic {
+        connection: connection.clone(),
+        topic,
+        inputs: kafka.topics.clone(),
+        identity: Identity {
+            bundle: bundle.clone(),
+            runtime: serving.runtime_version.clone(),
+            device: serving.device.clone(),
+        },
+        metrics: Arc::clone(&edge.metrics),
+        log: None,
+    });
     let publisher = Publisher {
         connection,
         producer,
@@ -153,6 +169,7 @@ pub(crate) fn serve_loaded(
         scores_topic: settings.all().scores_topic.clone(),
         forecasts_topic: settings.all().forecasts_topic.clone(),
         dead_letter_topic: settings.all().dead_letter_topic.clone(),
+        state,
     };
     let model = serving.model();
     Engine::new(Parts {

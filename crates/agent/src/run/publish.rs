@@ -6,10 +6,11 @@ use std::time::Duration;
 use ingest::kafka::{
     ConnectionSettings, Consumer, KafkaError, Outgoing, Producer, TopicPartition, failpoint, record_time,
 };
-use pipeline::{Output, TaskId};
+use pipeline::{Output, Publication};
 use types::Timestamp;
 
 use crate::rows;
+use crate::run::restore::StateTopic;
 
 /// Where outputs go.
 pub(crate) struct Publisher {
@@ -20,6 +21,8 @@ pub(crate) struct Publisher {
     pub(crate) scores_topic: Option<String>,
     pub(crate) forecasts_topic: Option<String>,
     pub(crate) dead_letter_topic: Option<String>,
+    /// Where state is kept, if it is.
+    pub(crate) state: Option<StateTopic>,
 }
 
 /// Records sent in one publication.
@@ -36,18 +39,18 @@ pub(crate) struct Sent {
 }
 
 impl Publisher {
-    /// Sends `outputs` and commits `next`. After an error nothing of it counts: see [`Publisher::abort`].
+    /// Sends a publication and commits `next`, its offsets. After an error nothing of it counts: see [`Publisher::abort`].
     pub(crate) fn publish(
         &self,
         consumer: &Consumer,
-        outputs: &[(TaskId, Output)],
+        publication: &Publication,
         next: &BTreeMap<TopicPartition, i64>,
         timeout: Duration,
     ) -> Result<Sent, KafkaError> {
         self.producer.begin()?;
         failpoint::pass("before_produce");
         let mut sent = Sent::default();
-        for (task, output) in outputs {
+        for (task, output) in &publication.outputs {
             match output {
                 Output::Alert(alert) => {
                     let headers = alerting::wire::cloud_event_headers(alert, &self.source);
@@ -96,6 +99,9 @@ impl Publisher {
                 }
                 Output::Due { .. } | Output::Occurred(_) | Output::Processed { .. } => {}
             }
+        }
+        if let Some(state) = &self.state {
+            state.keep(&self.producer, &publication.state, timeout)?;
         }
         failpoint::pass("after_produce");
         self.producer.commit(consumer, next, timeout)?;

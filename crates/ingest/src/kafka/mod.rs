@@ -17,6 +17,7 @@ mod lookup;
 mod producer;
 mod sender;
 mod settings;
+mod statelog;
 
 pub use consumer::{Consumer, Event, Message, Start, TopicPartition};
 pub use embedded::EmbeddedBroker;
@@ -25,3 +26,4 @@ pub use lookup::record_time;
 pub use producer::{Outgoing, Producer};
 pub use sender::Sender;
 pub use settings::{ConnectionSettings, Delivery, GroupSettings, check_property};
+pub use statelog::StateLog;

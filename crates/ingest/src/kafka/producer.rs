@@ -92,7 +92,6 @@ impl Producer {
     /// # Errors
     /// When the queue stays full, or the record can never be written (too large, unknown topic).
     pub fn send(&self, outgoing: &Outgoing<'_>, timeout: Duration) -> Result<(), KafkaError> {
-        let deadline = Instant::now() + timeout;
         let headers = outgoing.headers.iter().fold(
             OwnedHeaders::new_with_capacity(outgoing.headers.len()),
             |headers, (key, value)| {
@@ -107,6 +106,28 @@ impl Producer {
             .payload(outgoing.payload)
             .headers(headers);
         record.timestamp = outgoing.time.map(Timestamp::millis);
+        self.enqueue(record, timeout)
+    }
+
+    /// Queues one record for a partition; without a value it is a tombstone.
+    ///
+    /// # Errors
+    /// As of [`Self::send`].
+    pub fn keep(
+        &self,
+        topic: &str,
+        partition: i32,
+        key: &[u8],
+        value: Option<&[u8]>,
+        timeout: Duration,
+    ) -> Result<(), KafkaError> {
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(partition).key(key);
+        record.payload = value;
+        self.enqueue(record, timeout)
+    }
+
+    fn enqueue(&self, mut record: BaseRecord<'_, [u8], [u8]>, timeout: Duration) -> Result<(), KafkaError> {
+        let deadline = Instant::now() + timeout;
         loop {
             match self.inner.send(record) {
                 Ok(()) => return Ok(()),

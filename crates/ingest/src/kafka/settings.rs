@@ -89,7 +89,7 @@ impl ConnectionSettings {
     }
 
     /// What every client of ours has in common.
-    fn base(&self) -> ClientConfig {
+    pub(super) fn base(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         for (key, value) in &self.properties {
             config.set(key, value);
