@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Dcgan(DcganArgs),
     /// The GAN lab: two peaks, learned by a vanilla GAN, which collapses, and by a Wasserstein GAN, which does not.
     ModeCollapse(ModeCollapseArgs),
+    /// The GAN lab: a series whose season changes, and TadGAN, which notices.
+    Seasonality(SeasonalityArgs),
 }
 
 #[derive(Debug, Args)]
@@ -109,6 +111,28 @@ pub(crate) struct ModeCollapseArgs {
     /// Weight of the gradient penalty.
     #[arg(long, value_name = "WEIGHT", default_value_t = 0.1, value_parser = weight)]
     pub(crate) penalty_weight: f32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SeasonalityArgs {
+    /// Run directory: the series and its labels, what `train tadgan` leaves in one, the bundle, the picture.
+    #[arg(long, value_name = "RUN")]
+    pub(crate) out: PathBuf,
+    /// Go on from the newest checkpoint in RUN, with the same settings.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Seed of the series and of the nets.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Generator steps before --steps, on the reconstruction alone.
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    pub(crate) warm_up: usize,
+    /// Generator steps; each is preceded by five of each critic.
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = positive)]
+    pub(crate) steps: usize,
+    /// Threads [default: as many as there are cores]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) threads: Option<usize>,
 }
 
 /// Exactly one of them.

@@ -5,9 +5,10 @@ use std::time::Instant;
 use training::lab::LabError;
 use training::lab::dcgan::{self, MnistError};
 use training::lab::mode_collapse::{self, Job, Loss};
+use training::lab::seasonality::{self, SeasonalityError};
 
-use crate::cli::{DcganArgs, ModeCollapseArgs};
-use crate::progress::Display;
+use crate::cli::{DcganArgs, ModeCollapseArgs, SeasonalityArgs};
+use crate::progress::{self, Display};
 use crate::{Failure, exit, job, resume_code};
 
 impl From<LabError> for Failure {
@@ -20,6 +21,15 @@ impl From<LabError> for Failure {
             LabError::NotFinite { .. } => exit::INTERNAL,
         };
         Self(code, error.to_string())
+    }
+}
+
+impl From<SeasonalityError> for Failure {
+    fn from(error: SeasonalityError) -> Self {
+        match error {
+            SeasonalityError::Train(error) => error.into(),
+            SeasonalityError::Bundle(error) => Self(exit::DATA, error.to_string()),
+        }
     }
 }
 
@@ -91,5 +101,34 @@ pub(crate) fn dcgan(args: DcganArgs) -> Result<(), Failure> {
         println!("{when}: {}; 0 to 9: {} %", judged.line(), shares.join(" "));
     }
     println!("{}: {:.0} s", job.out.display(), started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// `train seasonality`.
+pub(crate) fn seasonality(args: SeasonalityArgs) -> Result<(), Failure> {
+    let job = seasonality::Job {
+        resume: args.resume,
+        command: job::command_line(),
+        seed: args.seed,
+        warm_up: args.warm_up,
+        steps: args.steps,
+        threads: job::threads(args.threads),
+        ..seasonality::Job::new(args.out)
+    };
+    let started = Instant::now();
+    let mut display = Display::new();
+    let outcome = seasonality::run(&job, |progress| display.show(&progress))?;
+    display.finish();
+    progress::summarise(&job.training(), &outcome.trained, started.elapsed());
+    let time = seasonality::time;
+    println!("the season changes at {}", time(seasonality::CHANGE));
+    for [first, last] in &outcome.found {
+        println!("found: {} to {}", time(*first), time(last + 1));
+    }
+    let run = job.out.display();
+    println!(
+        "as the agent sees it:\n  agent replay --file {run}/series.csv --labels {run}/labels.json --model {run}/bundle \
+         --report {run}/report.html"
+    );
     Ok(())
 }

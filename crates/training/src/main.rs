@@ -114,6 +114,7 @@ fn main() -> ExitCode {
         Command::Import(args) => import(args),
         Command::Dcgan(args) => experiments::dcgan(args),
         Command::ModeCollapse(args) => experiments::mode_collapse(args),
+        Command::Seasonality(args) => experiments::seasonality(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -25,6 +25,8 @@ pub enum Purpose {
     DropoutG = 7,
     /// Latents that epochs are judged by.
     Judge = 8,
+    /// Values of a generated series.
+    Series = 9,
 }
 
 /// A seeded family of streams.

@@ -5,6 +5,7 @@
 pub mod dcgan;
 mod dir;
 pub mod mode_collapse;
+pub mod seasonality;
 
 use crate::adam;
 use crate::files::WriteError;
