@@ -15,6 +15,7 @@ pub(crate) struct Topics {
     pub(crate) input: String,
     pub(crate) alerts: String,
     pub(crate) dead: String,
+    pub(crate) state: String,
     pub(crate) group: String,
 }
 
@@ -51,6 +52,7 @@ impl Topics {
             input: name(""),
             alerts: name("-alerts"),
             dead: name("-dead"),
+            state: name("-state"),
             group: name("-group"),
         }
     }
@@ -62,6 +64,7 @@ impl Topics {
             input: self.input.clone(),
             alerts: name(&self.alerts),
             dead: name(&self.dead),
+            state: name(&self.state),
             group: name(&self.group),
         }
     }

@@ -127,8 +127,9 @@ impl Node {
     }
 
     /// Forgets topics, so that the node stays small.
-    pub(crate) fn delete(&self, topics: &[&str]) {
-        let gone = self.ask(|admin, options| block_on(admin.delete_topics(topics, options)));
+    pub(crate) fn delete(&self, topics: &[&String]) {
+        let topics: Vec<&str> = topics.iter().map(|topic| topic.as_str()).collect();
+        let gone = self.ask(|admin, options| block_on(admin.delete_topics(&topics, options)));
         assert!(gone.iter().all(Result::is_ok), "{gone:?}");
     }
 

@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) are_static: bool,
     /// Transactional ids outlive the process: its successor fences it.
     pub(crate) are_named: bool,
+    /// State is kept on a topic, and no past is read again; else the past is read again, all of it.
+    pub(crate) keeps_state: bool,
     /// Agents at the start.
     pub(crate) agents: usize,
     /// The broker comes up so long after the agents.
@@ -93,6 +95,7 @@ impl Plan {
         Self {
             are_static,
             are_named,
+            keeps_state: (seed / 2).is_multiple_of(2),
             agents,
             broker_late,
             acts,

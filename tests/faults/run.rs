@@ -78,14 +78,15 @@ struct Process {
 impl<'a> Run<'a> {
     /// A seed with this `kafka.delivery`.
     pub(crate) fn new(shop: &'a Workshop, node: &'a mut Node, seed: u64, delivery: &str) -> Self {
+        let mut plan = Plan::new(seed);
+        // Both need transactions.
+        plan.are_named &= delivery == "transactional";
+        plan.keeps_state &= delivery == "transactional";
         let topics = Topics::of_seed(seed);
         let config = shop.config(
             &format!("{}.toml", topics.input),
-            &config(node, &topics, delivery),
+            &config(node, &topics, delivery, plan.keeps_state),
         );
-        let mut plan = Plan::new(seed);
-        // Refused where there are no transactions.
-        plan.are_named &= delivery == "transactional";
         let outcome = Outcome {
             seed,
             ..Outcome::default()
@@ -125,8 +126,11 @@ impl<'a> Run<'a> {
             self.outcome.wrong = Some("did not come to rest".to_owned());
         }
         let (input, alerts, dead) = (&self.topics.input, &self.topics.alerts, &self.topics.dead);
-        self.node
-            .delete(&[input, alerts, dead, &whole.alerts, &whole.dead]);
+        let mut gone = vec![input, alerts, dead, &whole.alerts, &whole.dead];
+        if self.plan.keeps_state {
+            gone.extend([&self.topics.state, &whole.state]);
+        }
+        self.node.delete(&gone);
         self.outcome
     }
 
@@ -399,11 +403,14 @@ impl<'a> Run<'a> {
 
     /// One agent, in one go, by another group and to other topics.
     fn undisturbed(&mut self, whole: &Topics, ends: &BTreeMap<i32, i64>) {
-        let settings = [
+        let mut settings = vec![
             format!("kafka.group={}", whole.group),
             format!("alerts.topic={}", whole.alerts),
             format!("dead_letter.topic={}", whole.dead),
         ];
+        if self.plan.keeps_state {
+            settings.push(format!("state.topic={}", whole.state));
+        }
         let config = self.config.display().to_string();
         let mut arguments = vec!["--config", &config];
         for setting in &settings {
@@ -500,12 +507,18 @@ fn pause() {
 }
 
 /// Sensitive: a good third of the series is in alert at any time, so that a state that is a little off shows.
-fn config(node: &Node, topics: &Topics, delivery: &str) -> String {
+fn config(node: &Node, topics: &Topics, delivery: &str, keeps_state: bool) -> String {
+    let state = if keeps_state {
+        format!("[state]\ntopic = \"{}\"\nlookback = \"0s\"\n", topics.state)
+    } else {
+        String::new()
+    };
     let Topics {
         input,
         alerts,
         dead,
         group,
+        ..
     } = topics;
     let (brokers, session) = (node.brokers(), SESSION.as_secs());
     format!(
@@ -539,6 +552,6 @@ critical_decades = 1.5
 min_confidence = 0.0
 [log]
 level = "info,librdkafka=off,rdkafka=off"
-"#
+{state}"#
     )
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ingest::kafka::{ConnectionSettings, Consumer, KafkaError, Producer, StateLog, TopicPartition};
+use ingest::kafka::{
+    ConnectionSettings, Consumer, KafkaError, Producer, StateLog, TopicPartition, failpoint,
+};
 use pipeline::{Gathered, Identity, Past, StateRecord, TaskId};
 
 use crate::clock::Stopwatch;
@@ -50,6 +52,7 @@ impl StateTopic {
             .collect();
         let partitions: BTreeSet<i32> = gathered.values().map(|(partition, _)| *partition).collect();
         log.read(partitions, TIMEOUT, |partition, key, value| {
+            failpoint::pass("in_restore");
             for (_, gathered) in gathered.values_mut().filter(|(at, _)| *at == partition) {
                 gathered.take(key, value);
             }
