@@ -211,6 +211,65 @@ fn a_restart_cannot_be_seen_in_the_outputs() {
     }
 }
 
+/// The lookback is of no use here: what a restart knows it has from the state topic, and from nowhere else.
+#[test]
+fn with_a_state_topic_a_kill_cannot_be_seen_in_the_outputs() {
+    let Some(broker) = Real::start() else { return };
+    let Some(shop) = Workshop::new() else { return };
+    let start = agent::clock::now().millis() / 10_000 * 10_000 - 3_600_000;
+    let records = stream::records(SERIES, SAMPLES, start);
+    let config = config(&shop, &broker, "kept");
+    let (path, state) = (config.to_str().unwrap(), "state.topic=kept-state");
+    let arguments = [
+        "--config",
+        path,
+        "--set",
+        "state.lookback=0s",
+        "--set",
+        "kafka.transactional_id=kept",
+    ];
+    let keeping = [&arguments[..], &["--set", state]].concat();
+    let cuts = [records.len() / 3, records.len() * 2 / 3, records.len()];
+    let mut fed = 0;
+    for (life, cut) in cuts.into_iter().enumerate() {
+        let running = shop.start(&format!("life-{life}"), &keeping);
+        broker.feed("kept", &records[fed..cut]);
+        fed = cut;
+        broker.wait_committed("kept", "kept", &stream::ends(&records[..cut]));
+        let log = running.log();
+        assert_eq!(log.contains("state read"), life > 0, "{log}");
+        assert!(!log.contains("begins without its state"), "{log}");
+        if life < 2 {
+            drop(running);
+        } else {
+            stop(running);
+        }
+    }
+
+    // The same input in one go, by another group and to other topics, without any state.
+    let others = [
+        "alerts.topic=one-alerts",
+        "scores.topic=one-scores",
+        "dead_letter.topic=one-dead",
+    ];
+    let mut whole = arguments[..2].to_vec();
+    for set in others.into_iter().chain(["kafka.group=one"]) {
+        whole.extend(["--set", set]);
+    }
+    let running = shop.start("whole", &whole);
+    broker.wait_committed("one", "kept", &stream::ends(&records));
+    stop(running);
+    for kind in ["alerts", "scores", "dead"] {
+        let (cut, whole) = (
+            broker.read(&format!("kept-{kind}")),
+            broker.read(&format!("one-{kind}")),
+        );
+        assert!(!whole.is_empty(), "{kind}");
+        assert_eq!(cut.len(), whole.len(), "{kind}");
+        assert!(by_key(&cut) == by_key(&whole), "{kind} differ");
+    }
+}
+
 fn by_key(found: &[Found]) -> BTreeMap<&str, Vec<&str>> {
     let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for record in found {

@@ -323,3 +323,105 @@ fn decode_either<T: DeserializeOwned, B: DeserializeOwned>(
         _ => Err(Unusable::Version(*found)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> TaskId {
+        TaskId {
+            topic: "metrics".into(),
+            partition: 1,
+        }
+    }
+
+    fn identity(bundle: &str) -> Identity {
+        Identity {
+            bundle: bundle.to_owned(),
+            runtime: "1.2".to_owned(),
+            device: "cpu".to_owned(),
+        }
+    }
+
+    fn gathered(change: impl Fn(&mut StateRecord)) -> Gathered {
+        let head = Head {
+            identity: identity("a@1"),
+            next: 7,
+            course: Course::Begun { read_from: 3 },
+        };
+        let mut record = StateRecord::head(&id(), &head);
+        change(&mut record);
+        let mut gathered = Gathered::new(&id());
+        gathered.take(record.key.as_bytes(), record.value.as_deref());
+        gathered.take(b"metrics/11", Some(b"another task"));
+        gathered
+    }
+
+    fn why(gathered: Gathered, bundle: &str, committed: Option<i64>, high: i64) -> Option<Unusable> {
+        gathered.open(&identity(bundle), committed, high).1
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_said_and_goes() {
+        let (past, lost) = gathered(|_| {}).open(&identity("a@1"), Some(7), 9);
+        assert_eq!(lost, None);
+        assert_eq!(past.kept().map(Kept::read_from), Some(3));
+        let as_it_is = |_: &mut StateRecord| {};
+        let bundle = Unusable::Bundle("a@1".to_owned());
+        assert_eq!(why(gathered(as_it_is), "b@2", Some(7), 9), Some(bundle));
+        for (committed, high) in [(Some(8), 9), (None, 9), (Some(7), 6)] {
+            let committed_here = committed.filter(|c| *c <= high);
+            let offset = Unusable::Offset {
+                kept: 7,
+                committed: committed_here,
+            };
+            assert_eq!(why(gathered(as_it_is), "a@1", committed, high), Some(offset));
+        }
+        let newer = gathered(|record| record.value.as_mut().unwrap()[0] = VERSION + 1);
+        assert_eq!(
+            why(newer, "a@1", Some(7), 9),
+            Some(Unusable::Version(VERSION + 1))
+        );
+        let short = gathered(|record| record.value.as_mut().unwrap().truncate(3));
+        assert_eq!(
+            why(short, "a@1", Some(7), 9),
+            Some(Unusable::Damaged("metrics/1".to_owned()))
+        );
+        let empty = gathered(|record| record.value = Some(Vec::new()));
+        let (past, lost) = empty.open(&identity("a@1"), Some(7), 9);
+        assert_eq!(lost, Some(Unusable::Damaged("metrics/1".to_owned())));
+        let stale = vec!["metrics/1".to_owned()];
+        assert_eq!(past, Past::Nothing { stale });
+        // A group that begins has lost nothing; one that goes on has.
+        let nothing = || gathered(|record| record.value = None);
+        assert_eq!(why(nothing(), "a@1", None, 9), None);
+        assert_eq!(why(nothing(), "a@1", Some(7), 9), Some(Unusable::Missing));
+    }
+
+    /// What the next layout will need: there is no second one yet.
+    #[test]
+    fn the_version_before_is_read_and_no_other() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Before(u32);
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Now {
+            a: u64,
+            b: bool,
+        }
+        let upgrade = |Before(a)| Now {
+            a: u64::from(a),
+            b: true,
+        };
+        let read = |version: u8, body: Vec<u8>| {
+            let value = [&[version][..], &body].concat();
+            decode_either(5, "key", &value, Some(upgrade))
+        };
+        let now = Now { a: 1, b: false };
+        assert_eq!(read(5, postcard::to_stdvec(&now).unwrap()), Ok(now));
+        let before = postcard::to_stdvec(&Before(300)).unwrap();
+        assert_eq!(read(4, before.clone()), Ok(Now { a: 300, b: true }));
+        assert_eq!(read(3, before.clone()), Err(Unusable::Version(3)));
+        assert_eq!(read(6, before.clone()), Err(Unusable::Version(6)));
+        assert_eq!(read(4, vec![]), Err(Unusable::Damaged("key".to_owned())));
+    }
+}

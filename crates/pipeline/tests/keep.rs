@@ -354,3 +354,43 @@ proptest! {
         prop_assert_eq!(first_difference(&found.rejected, &wanted.rejected), None);
     }
 }
+
+/// `cargo test -p pipeline --test keep -- --ignored --nocapture`
+#[test]
+#[ignore = "prints what docs/reliability.md says of the bytes a series"]
+fn bytes_of_a_series() {
+    let model = settings(ModelKind::Tadgan, 0, false).model.clone();
+    let model = Model { window: 100, ..model };
+    for (name, interval, days) in [
+        ("60 s", 60_000, 8),
+        ("5 min", 300_000, 15),
+        ("60 s, new", 60_000, 0),
+    ] {
+        let mut own = TaskSettings::new(model.clone());
+        own.defaults.window.interval = Some(interval);
+        let mut outside = Outside::default();
+        let (mut member, _) = outside.start(&Arc::new(own), 0, 0);
+        let buckets = days * 86_400_000 / interval + 150;
+        for i in 0..buckets {
+            let record = Record {
+                offset: i,
+                time: None,
+                payload: Payload::Samples(vec![Sample {
+                    series: SeriesKey::from_name("a").unwrap(),
+                    time: Timestamp::from_millis(i * interval),
+                    value: (i as f64 * 0.013).sin() + f64::from((i * 7919 % 101) as u32) / 50.0,
+                }]),
+            };
+            member.record(&id(), &record);
+            outside.publish(&mut member);
+        }
+        let (mut written, mut newest) = (0, std::collections::BTreeMap::new());
+        for StateRecord { key, value } in &outside.state {
+            let bytes = key.len() + value.as_ref().map_or(0, Vec::len);
+            written += bytes;
+            newest.insert(key.clone(), bytes);
+        }
+        let written = written as i64 / buckets;
+        println!("{name}: {newest:?}, {written} bytes written a bucket, heads included");
+    }
+}

@@ -170,8 +170,8 @@ fn broken_drivers_are_found() {
     }
 }
 
-/// What a restart cannot read again, because it is nowhere: ARCHITECTURE.md and docs/reliability.md say so. Once state is
-/// carried over restarts, these belong to the sound ones.
+/// What a restart cannot read again without a state topic: docs/reliability.md says so. With one,
+/// see above, these are sound.
 #[test]
 fn what_is_not_carried_over_a_restart_is_known() {
     let sound = || ways(Flaw::None, Mode::Transactional, FirstStart::Earliest);
