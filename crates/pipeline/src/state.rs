@@ -421,7 +421,7 @@ mod tests {
         let before = postcard::to_stdvec(&Before(300)).unwrap();
         assert_eq!(read(4, before.clone()), Ok(Now { a: 300, b: true }));
         assert_eq!(read(3, before.clone()), Err(Unusable::Version(3)));
-        assert_eq!(read(6, before.clone()), Err(Unusable::Version(6)));
+        assert_eq!(read(6, before), Err(Unusable::Version(6)));
         assert_eq!(read(4, vec![]), Err(Unusable::Damaged("key".to_owned())));
     }
 }
