@@ -1,6 +1,6 @@
 //! What a task keeps outside of its process, so that another process can go on with it: records on a compacted topic.
 //!
-//! A task has one record of its own ([`Head`]) and two a series. What others were told of a series, and what depends on other
+//! A task has one record of its own (its head) and two a series. What others were told of a series, and what depends on other
 //! series, is small and written in the publication in which it changed (`said`). What was learnt from the series' own samples is
 //! large and written now and then (`learnt`): it is a function of those samples, so that those which came since can be read again.
 //! All of it travels in the transaction with outputs and offsets; `task::keep` says what is written when.
