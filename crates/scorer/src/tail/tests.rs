@@ -59,7 +59,8 @@ fn beyond_what_was_held_a_decade_counts_less_and_order_stays() {
         last = r;
     }
     let fit = tail.fit(&spec).unwrap();
-    let far = |tail: &mut Tail, floor, more| fit.decades(floor, tail.error_at(&spec, floor, held + more).unwrap());
+    let far =
+        |tail: &mut Tail, floor, more| fit.decades(floor, tail.error_at(&spec, floor, held + more).unwrap());
     let own = far(&mut tail, 0.1, 0.7);
     assert!((own - held - 1.0).abs() < 1e-9, "{own}");
     let half_lent = far(&mut tail, 2.0 * fit.sigma, 0.7);
