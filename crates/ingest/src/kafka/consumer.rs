@@ -12,7 +12,8 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext
 use rdkafka::error::KafkaError as Native;
 use rdkafka::message::Message as _;
 use rdkafka::statistics::Statistics;
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 use types::Timestamp;
 
@@ -83,6 +84,8 @@ pub struct Consumer {
     membership: Option<ConsumerGroupMetadata>,
     /// One allocation a topic, not one a record.
     topics: BTreeMap<String, Arc<str>>,
+    /// What goes with offsets, by topic.
+    notes: BTreeMap<Arc<str>, String>,
 }
 
 impl Consumer {
@@ -106,6 +109,7 @@ impl Consumer {
             inner,
             membership: None,
             topics: BTreeMap::new(),
+            notes: BTreeMap::new(),
         })
     }
 
@@ -148,7 +152,8 @@ impl Consumer {
         }
     }
 
-    /// Answers [`Event::Assigned`]: begins to read every assigned partition at its start. Again later, it begins anew.
+    /// Answers [`Event::Assigned`]: begins to read every assigned partition at its start. Again later, it begins anew; meanwhile,
+    /// with none, nothing is read of partitions that stay ours.
     ///
     /// # Errors
     /// When the assignment is gone already.
@@ -184,12 +189,60 @@ impl Consumer {
         partitions: &[TopicPartition],
         timeout: Duration,
     ) -> Result<BTreeMap<TopicPartition, Option<i64>>, KafkaError> {
+        offsets(LOOK_UP, &self.found(partitions, timeout)?)
+    }
+
+    /// The same with the note that went with each; see [`Self::note`].
+    ///
+    /// # Errors
+    /// As of [`Self::committed`].
+    pub fn committed_with_notes(
+        &self,
+        partitions: &[TopicPartition],
+        timeout: Duration,
+    ) -> Result<BTreeMap<TopicPartition, Option<(i64, String)>>, KafkaError> {
+        let list = self.found(partitions, timeout)?;
+        let elements = list.elements();
+        let notes = elements.iter().map(|element| element.metadata().to_owned());
+        let mut found = BTreeMap::new();
+        for (element, note) in elements.iter().zip(notes) {
+            let (source, offset) = offset_of(LOOK_UP, element)?;
+            found.insert(source, offset.map(|offset| (offset, note)));
+        }
+        Ok(found)
+    }
+
+    fn found(
+        &self,
+        partitions: &[TopicPartition],
+        timeout: Duration,
+    ) -> Result<TopicPartitionList, KafkaError> {
         let query = list(partitions.iter().map(|p| (p, Offset::Invalid)))?;
-        let found = self
-            .inner
+        self.inner
             .committed_offsets(query, timeout)
-            .map_err(|e| KafkaError::new("look up committed offsets", &e))?;
-        offsets("look up committed offsets", &found)
+            .map_err(|e| KafkaError::new(LOOK_UP, &e))
+    }
+
+    /// From here on this goes with every offset of `topic` that is committed, for whoever looks it up.
+    pub fn note(&mut self, topic: &Arc<str>, note: String) {
+        self.notes.insert(Arc::clone(topic), note);
+    }
+
+    /// What to commit, with its notes.
+    pub(super) fn next_offsets(
+        &self,
+        next: &BTreeMap<TopicPartition, i64>,
+    ) -> Result<TopicPartitionList, KafkaError> {
+        let list = list(
+            next.iter()
+                .map(|(source, offset)| (source, Offset::Offset(*offset))),
+        )?;
+        for (element, source) in list.elements().iter_mut().zip(next.keys()) {
+            if let Some(note) = self.notes.get(&source.topic) {
+                element.set_metadata(note);
+            }
+        }
+        Ok(list)
     }
 
     /// Offset of the first record at or after `time` by partition; `None` where every record is older.
@@ -237,6 +290,12 @@ impl Consumer {
         let found = metadata.topics().iter().find(|t| t.name() == topic);
         match found {
             Some(topic) if topic.error().is_none() => Ok(topic.partitions().len()),
+            Some(topic)
+                if topic.error() == Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) =>
+            {
+                let denied = Native::MetadataFetch(RDKafkaErrorCode::TopicAuthorizationFailed);
+                Err(KafkaError::new(operation, &denied))
+            }
             _ => Err(KafkaError {
                 operation,
                 kind: KafkaErrorKind::UnknownTopic,
@@ -277,7 +336,7 @@ impl Consumer {
         let deadline = Instant::now() + timeout;
         self.membership()?;
         self.inner
-            .commit(&next_offsets(next)?, CommitMode::Async)
+            .commit(&self.next_offsets(next)?, CommitMode::Async)
             .map_err(|e| KafkaError::new(COMMIT, &e))?;
         let partitions: Vec<TopicPartition> = next.keys().cloned().collect();
         loop {
@@ -316,6 +375,7 @@ impl Consumer {
 }
 
 const COMMIT: &str = "commit offsets";
+const LOOK_UP: &str = "look up committed offsets";
 
 /// Leaves the group. What was not committed will be read again.
 impl Drop for Consumer {
@@ -416,31 +476,32 @@ fn list<'a>(
     Ok(list)
 }
 
-pub(super) fn next_offsets(next: &BTreeMap<TopicPartition, i64>) -> Result<TopicPartitionList, KafkaError> {
-    list(
-        next.iter()
-            .map(|(source, offset)| (source, Offset::Offset(*offset))),
-    )
-}
-
 fn offsets(
     operation: &'static str,
     list: &TopicPartitionList,
 ) -> Result<BTreeMap<TopicPartition, Option<i64>>, KafkaError> {
     let mut found = BTreeMap::new();
     for element in list.elements() {
-        element.error().map_err(|e| KafkaError::new(operation, &e))?;
-        let offset = match element.offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
-        };
-        let source = TopicPartition {
-            topic: element.topic().into(),
-            partition: element.partition(),
-        };
+        let (source, offset) = offset_of(operation, &element)?;
         found.insert(source, offset);
     }
     Ok(found)
+}
+
+fn offset_of(
+    operation: &'static str,
+    element: &TopicPartitionListElem<'_>,
+) -> Result<(TopicPartition, Option<i64>), KafkaError> {
+    element.error().map_err(|e| KafkaError::new(operation, &e))?;
+    let offset = match element.offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    };
+    let source = TopicPartition {
+        topic: element.topic().into(),
+        partition: element.partition(),
+    };
+    Ok((source, offset))
 }
 
 impl fmt::Display for TopicPartition {

@@ -13,7 +13,7 @@ use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
 use types::Timestamp;
 
-use super::consumer::{Consumer, TopicPartition, next_offsets};
+use super::consumer::{Consumer, TopicPartition};
 use super::{ConnectionSettings, Delivery, KafkaError, failpoint};
 
 /// A record to write.
@@ -167,7 +167,7 @@ impl Producer {
         if !next.is_empty() {
             failpoint::pass("before_offsets");
             self.inner
-                .send_offsets_to_transaction(&next_offsets(next)?, consumer.membership()?, timeout)
+                .send_offsets_to_transaction(&consumer.next_offsets(next)?, consumer.membership()?, timeout)
                 .map_err(|e| KafkaError::new("add offsets to the transaction", &e))?;
             failpoint::pass("after_offsets");
         }

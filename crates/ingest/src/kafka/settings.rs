@@ -129,6 +129,10 @@ impl ConnectionSettings {
         if free("max.poll.interval.ms") {
             config.set("max.poll.interval.ms", session_ms.max(300_000).to_string());
         }
+        // Partitions that were added, and topics that have come back, are found by looking: five minutes by default.
+        if free("topic.metadata.refresh.interval.ms") {
+            config.set("topic.metadata.refresh.interval.ms", "5000");
+        }
         // The source of the end offsets that lag is measured against.
         if free("statistics.interval.ms") {
             config.set("statistics.interval.ms", "5000");
