@@ -33,6 +33,27 @@ pub struct Position {
     pub lookback: Option<i64>,
 }
 
+/// Why a group cannot go on where it had come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// So many offsets were deleted before their records were processed.
+    Expired(i64),
+    /// The partition ends before the committed offset: the topic was made anew.
+    Anew,
+}
+
+impl Position {
+    /// What stands between the committed offset and the start, if anything.
+    #[must_use]
+    pub fn gap(&self) -> Option<Gap> {
+        match self.committed? {
+            c if c > self.high => Some(Gap::Anew),
+            c if c < self.low => Some(Gap::Expired(self.low - c)),
+            _ => None,
+        }
+    }
+}
+
 /// One partition between assignment and revocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
@@ -180,10 +201,17 @@ mod tests {
 
     #[test]
     fn retention_and_recreated_topics() {
-        let d = Delivery::assign(position(Some(5), None), FirstStart::Lookback);
+        let expired = position(Some(5), None);
+        let d = Delivery::assign(expired, FirstStart::Lookback);
         assert_eq!((d.read_from(), d.starts_muted()), (100, false));
-        let d = Delivery::assign(position(Some(5000), Some(900)), FirstStart::Lookback);
+        assert_eq!(expired.gap(), Some(Gap::Expired(95)));
+        let anew = position(Some(5000), Some(900));
+        let d = Delivery::assign(anew, FirstStart::Lookback);
         assert_eq!((d.read_from(), d.starts_muted()), (100, false));
+        assert_eq!(anew.gap(), Some(Gap::Anew));
+        for committed in [None, Some(100), Some(1000)] {
+            assert_eq!(position(committed, None).gap(), None);
+        }
     }
 
     /// A start that was decided must not be decided again: by then the topic may be longer than the stale offset, and a

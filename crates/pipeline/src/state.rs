@@ -209,6 +209,13 @@ impl Gathered {
         };
     }
 
+    /// Up to where the task had come, if its own record can be read.
+    #[must_use]
+    pub fn next(&self) -> Option<i64> {
+        let head: Head = decode(&self.task, self.records.get(&self.task)?).ok()?;
+        Some(head.next)
+    }
+
     /// What there is to begin with, and why nothing, if there should be something.
     ///
     /// `committed` is where the group goes on, and `high` the end of the partition.
@@ -363,6 +370,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_said_and_goes() {
+        assert_eq!(gathered(|_| {}).next(), Some(7));
         let (past, lost) = gathered(|_| {}).open(&identity("a@1"), Some(7), 9);
         assert_eq!(lost, None);
         assert_eq!(past.kept().map(Kept::read_from), Some(3));
@@ -388,6 +396,7 @@ mod tests {
             Some(Unusable::Damaged("metrics/1".to_owned()))
         );
         let empty = gathered(|record| record.value = Some(Vec::new()));
+        assert_eq!(empty.next(), None);
         let (past, lost) = empty.open(&identity("a@1"), Some(7), 9);
         assert_eq!(lost, Some(Unusable::Damaged("metrics/1".to_owned())));
         let stale = vec!["metrics/1".to_owned()];
