@@ -97,12 +97,16 @@ fn message(error: &Native) -> String {
 }
 
 fn kind(error: &Native) -> KafkaErrorKind {
-    let code = error.rdkafka_error_code();
-    if let Some(known) = code.and_then(kind_of_code) {
-        return known;
+    let known = error.rdkafka_error_code().and_then(kind_of_code);
+    match (error, known) {
+        // Whatever the cause, nothing can be done with that client any more.
+        (Native::Transaction(e), known) if e.is_fatal() && known != Some(KafkaErrorKind::Fenced) => {
+            return KafkaErrorKind::Fatal;
+        }
+        (_, Some(known)) => return known,
+        _ => {}
     }
     match error {
-        Native::Transaction(e) if e.is_fatal() => KafkaErrorKind::Fatal,
         Native::Transaction(e) if e.txn_requires_abort() => KafkaErrorKind::Abortable,
         Native::MessageConsumptionFatal(_) => KafkaErrorKind::Fatal,
         Native::ClientConfig(..) | Native::ClientCreation(_) | Native::Nul(_) => KafkaErrorKind::Setting,

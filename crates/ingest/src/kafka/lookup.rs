@@ -26,13 +26,35 @@ pub fn record_time(
     if from >= offset {
         return Ok(None);
     }
-    let operation = "read back one record";
+    read_one(connection, source, Offset::Offset(from), timeout)
+}
+
+/// Whether a partition may be read: asks for what comes after its end, so that it need hold nothing.
+///
+/// # Errors
+/// As of [`record_time`].
+pub fn may_read(
+    connection: &ConnectionSettings,
+    source: &TopicPartition,
+    timeout: Duration,
+) -> Result<(), KafkaError> {
+    read_one(connection, source, Offset::End, timeout).map(drop)
+}
+
+/// The timestamp of the record at `from`; `None` at the end of the partition.
+fn read_one(
+    connection: &ConnectionSettings,
+    source: &TopicPartition,
+    from: Offset,
+    timeout: Duration,
+) -> Result<Option<Timestamp>, KafkaError> {
+    let operation = "read one record";
     let consumer: BaseConsumer = connection
         .lookup()
         .create()
         .map_err(|e| KafkaError::new(operation, &e))?;
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(&source.topic, source.partition, Offset::Offset(from))
+    list.add_partition_offset(&source.topic, source.partition, from)
         .map_err(|e| KafkaError::new(operation, &e))?;
     consumer
         .assign(&list)

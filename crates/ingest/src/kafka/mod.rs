@@ -22,7 +22,7 @@ mod statelog;
 pub use consumer::{Consumer, Event, Message, Start, TopicPartition};
 pub use embedded::EmbeddedBroker;
 pub use error::{KafkaError, KafkaErrorKind};
-pub use lookup::record_time;
+pub use lookup::{may_read, record_time};
 pub use producer::{Outgoing, Producer};
 pub use sender::Sender;
 pub use settings::{ConnectionSettings, Delivery, GroupSettings, check_property};
