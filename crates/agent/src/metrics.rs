@@ -35,6 +35,8 @@ pub struct Metrics {
     aborts: IntCounter,
     state_bytes: IntCounter,
     state_lost: IntCounter,
+    records_expired: IntCounter,
+    partitions_anew: IntCounter,
     errors: IntCounterVec,
     queued: IntGauge,
     windows_waiting: IntGauge,
@@ -119,6 +121,16 @@ impl Metrics {
                 r,
                 "state_lost_total",
                 "Partitions that began without the state kept of them.",
+            )?,
+            records_expired: counter(
+                r,
+                "records_expired_total",
+                "Offsets that were deleted before their records were processed.",
+            )?,
+            partitions_anew: counter(
+                r,
+                "partitions_anew_total",
+                "Partitions that begin again because their topic was made anew.",
             )?,
             errors: counters(
                 r,
@@ -366,6 +378,16 @@ impl Metrics {
     /// A partition begins without the state that was kept of it.
     pub fn state_lost(&self) {
         self.state_lost.inc();
+    }
+
+    /// So many records can never be processed.
+    pub fn expired(&self, offsets: i64) {
+        self.records_expired.inc_by(u64::try_from(offsets).unwrap_or(0));
+    }
+
+    /// A partition is another one of the same name.
+    pub fn anew(&self) {
+        self.partitions_anew.inc();
     }
 
     /// A broker, or the way to it, failed.

@@ -125,6 +125,12 @@ impl AgentSettings {
         self.all().state.topic.clone().filter(|_| is_transactional)
     }
 
+    /// Every topic that is read, that of the canary included.
+    pub fn inputs(&self) -> impl Iterator<Item = &str> {
+        let canary = self.all().canary.iter().map(|canary| canary.topic.as_str());
+        self.all().kafka.topics.iter().map(String::as_str).chain(canary)
+    }
+
     /// Whether `topic` is that of the canary.
     #[must_use]
     pub fn is_canary(&self, topic: &str) -> bool {

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ingest::kafka::{Consumer, Event, KafkaError, KafkaErrorKind, Message, Start, TopicPartition, failpoint};
-use pipeline::delivery::{Delivery, FirstStart, Position};
-use pipeline::{Kept, Member, Output, Past, TaskId};
+use ingest::kafka::{
+    Consumer, Event, KafkaError, KafkaErrorKind, Message, Start, TopicPartition, failpoint, may_read,
+};
+use pipeline::delivery::Delivery;
+use pipeline::{Member, Output, Past, TaskId};
 use types::{Control, ControlKind, Payload, Record};
 
 use crate::clock::{self, Stopwatch};
-use crate::config::StartMode;
 use crate::failure::Failure;
 use crate::http::Readiness;
 use crate::metrics::Metrics;
 use crate::run::publish::Publisher;
 use crate::run::record::Recorder;
+use crate::run::starts::Starts;
 use crate::run::watch::Watch;
 use crate::settings::AgentSettings;
 
@@ -25,9 +27,14 @@ const WINDOWS_A_ROUND: usize = 256;
 /// Outputs gathered before they are published ahead of the commit interval.
 const OUTPUTS_A_COMMIT: usize = 5_000;
 /// How long the brokers may take for a look-up, and one publication for its acknowledgements.
-const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one look whether a broker answers again may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long after a second publication has failed partitions begin again; twice as long after each further one.
+const BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
+/// So long after the last publication that failed there is nothing left of what it held.
+const NOTHING_TO_PUBLISH: Duration = Duration::from_secs(60);
 /// How often idle series are looked for.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -38,10 +45,18 @@ pub(crate) struct Engine {
     pulses: BTreeMap<TaskId, Pulse>,
     /// A start was decided: it is committed before anything is read, so that it is not decided again.
     started: bool,
+    /// What is known of how the group began with its topics.
+    starts: Starts,
     /// Assigned partitions that the brokers have not given a start for yet.
     unanswered: Option<Vec<TopicPartition>>,
     /// Something failed, and nothing has shown since that the brokers answer.
     trouble: bool,
+    /// Among that, something that is not allowed.
+    is_denied: bool,
+    /// Every partition that the group gave has its start.
+    is_assigned: bool,
+    /// Publications that failed since the last that did not, and when on the monotonic clock the last of them did.
+    failed: (u32, Duration),
 }
 
 /// Signs of life of a partition.
@@ -74,8 +89,12 @@ impl Engine {
             own,
             pulses: BTreeMap::new(),
             started: false,
+            starts: Starts::default(),
             unanswered: None,
             trouble: false,
+            is_denied: false,
+            is_assigned: false,
+            failed: Default::default(),
         }
     }
 
@@ -129,7 +148,10 @@ impl Engine {
     fn event(&mut self, event: Event) -> Result<(), Failure> {
         match event {
             Event::Message(message) => self.message(message),
-            Event::Assigned(partitions) => self.assigned(&partitions),
+            Event::Assigned(partitions) => {
+                self.failed = Default::default();
+                self.assigned(&partitions)
+            }
             Event::Revoked { partitions, lost } => {
                 tracing::info!(partitions = partitions.len(), lost, "partitions revoked");
                 failpoint::pass("in_revoke");
@@ -159,10 +181,16 @@ impl Engine {
 
     /// Counts an error and goes on, unless the client is of no further use.
     fn survive(&mut self, error: &KafkaError) -> Result<(), Failure> {
-        self.own.metrics.failed(error.kind);
+        self.note(error);
         if error.kind.ends_client() {
             return Err(Failure::unavailable(error));
         }
+        Ok(())
+    }
+
+    /// Counts an error, and says it to whoever asks.
+    fn note(&mut self, error: &KafkaError) {
+        self.own.metrics.failed(error.kind);
         if error.kind == KafkaErrorKind::Denied {
             tracing::error!(%error, "the broker refuses");
         } else {
@@ -170,19 +198,37 @@ impl Engine {
         }
         self.own.readiness.set(Err(error.to_string()));
         self.trouble = true;
-        Ok(())
+        self.is_denied |= error.kind == KafkaErrorKind::Denied;
     }
 
     fn recovered(&mut self) {
         self.own.readiness.set(Ok(()));
         self.trouble = false;
+        self.is_denied = false;
+    }
+
+    /// Whether the work can be done again: every topic is there, brokers answer, and where something was not allowed, topics can be
+    /// read.
+    fn probe(&self) -> Result<(), KafkaError> {
+        let own = &self.own;
+        if let Some(id) = self.pulses.keys().next() {
+            own.consumer.bounds(&source_of(id), PROBE_TIMEOUT)?;
+        }
+        for topic in own.settings.inputs() {
+            own.consumer.partition_count(topic, PROBE_TIMEOUT)?;
+            let held = self.pulses.keys().find(|id| &*id.topic == topic);
+            if let Some(id) = held.filter(|_| self.is_denied) {
+                may_read(&own.publisher.connection, &source_of(id), BROKER_TIMEOUT)?;
+            }
+        }
+        Ok(())
     }
 
     fn assigned(&mut self, sources: &[TopicPartition]) -> Result<(), Failure> {
         self.drop_tasks();
         let has_canary = sources.iter().any(|s| self.own.settings.is_canary(&s.topic));
         self.own.watch.assigned(has_canary, clock::now());
-        match self.starts(sources) {
+        match self.starts.decide(&mut self.own, sources) {
             Ok(deliveries) => {
                 let starts: Vec<(TopicPartition, Start)> = deliveries
                     .iter()
@@ -193,8 +239,17 @@ impl Engine {
                     return self.survive(&error);
                 }
                 tracing::info!(partitions = sources.len(), "partitions assigned");
-                self.recovered();
-                Ok(())
+                self.is_assigned = true;
+                match self.probe() {
+                    // What could not be published is still to be.
+                    Ok(()) if self.failed.0 > 0 => Ok(()),
+                    Ok(()) => {
+                        self.recovered();
+                        Ok(())
+                    }
+                    // A topic of which there is none has no partition to tell of it.
+                    Err(error) => self.survive(&error),
+                }
             }
             Err(error) => {
                 // Nothing is read until the brokers say where to start; the next tick asks again.
@@ -236,75 +291,6 @@ impl Engine {
         Ok(())
     }
 
-    fn starts(
-        &mut self,
-        sources: &[TopicPartition],
-    ) -> Result<Vec<(TopicPartition, Delivery, Past)>, KafkaError> {
-        let all = self.own.settings.all();
-        let committed = self.own.consumer.committed(sources, BROKER_TIMEOUT)?;
-        let first = match all.kafka.start {
-            StartMode::Earliest => FirstStart::Earliest,
-            StartMode::Latest => FirstStart::Latest,
-            StartMode::Lookback => FirstStart::Lookback,
-        };
-        let mut bounds = BTreeMap::new();
-        for source in sources {
-            bounds.insert(source.clone(), self.own.consumer.bounds(source, BROKER_TIMEOUT)?);
-        }
-        let mut pasts = match &mut self.own.publisher.state {
-            Some(state) => {
-                let ends = bounds.iter().map(|(source, (_, high))| (source.clone(), *high));
-                let ends = ends.filter(|(source, _)| !self.own.settings.is_canary(&source.topic));
-                state.pasts(&self.own.consumer, &committed, &ends.collect())?
-            }
-            None => BTreeMap::new(),
-        };
-        let mut starts = Vec::with_capacity(sources.len());
-        for (source, (low, high)) in bounds {
-            let past = pasts.remove(&source).unwrap_or_default();
-            let kept = past.kept().map(Kept::read_from);
-            let committed = committed.get(&source).copied().flatten();
-            if self.own.settings.is_canary(&source.topic) {
-                // Nothing is to be learnt from old samples of our own.
-                let position = Position {
-                    low,
-                    high,
-                    committed,
-                    kept: None,
-                    lookback: None,
-                };
-                starts.push((source, Delivery::assign(position, FirstStart::Latest), past));
-                continue;
-            }
-            // Downtime must not shorten the lookback: it is measured from the last committed record.
-            let anchor = match committed.filter(|_| kept.is_none()) {
-                Some(offset) => self
-                    .own
-                    .publisher
-                    .record_time(&source, low, offset, BROKER_TIMEOUT)?,
-                None => None,
-            };
-            let from = anchor.unwrap_or_else(clock::now) + -all.state.lookback;
-            let one = std::slice::from_ref(&source);
-            let lookback = self
-                .own
-                .consumer
-                .offsets_at(one, from, BROKER_TIMEOUT)?
-                .get(&source)
-                .copied()
-                .flatten();
-            let position = Position {
-                low,
-                high,
-                committed,
-                kept,
-                lookback,
-            };
-            starts.push((source, Delivery::assign(position, first), past));
-        }
-        Ok(starts)
-    }
-
     fn message(&mut self, message: Message) -> Result<(), Failure> {
         let id = task_id(&message.source);
         let elapsed = self.own.clock.elapsed();
@@ -312,6 +298,14 @@ impl Engine {
             return Ok(());
         };
         pulse.last_record = Some(elapsed);
+        if self
+            .own
+            .member
+            .position(&id)
+            .is_some_and(|next| message.offset < next)
+        {
+            return self.begun_anew(&message.source);
+        }
         let record = Record {
             offset: message.offset,
             time: message.time,
@@ -332,6 +326,20 @@ impl Engine {
         self.log(&id, taken.after.as_ref())
     }
 
+    /// A partition yields records from before those that it has yielded: librdkafka asked it for the next one, and it has no such offset.
+    /// It is another one of the same name.
+    fn begun_anew(&mut self, source: &TopicPartition) -> Result<(), Failure> {
+        // What the old one caused is said first: nobody can read it again.
+        self.publish()?;
+        self.starts.begun_anew(source);
+        if self.unanswered.is_some() {
+            // They begin again anyway.
+            return Ok(());
+        }
+        let sources: Vec<TopicPartition> = self.pulses.keys().map(source_of).collect();
+        self.assigned(&sources)
+    }
+
     /// Keeps a control record that has taken effect in the log of inputs.
     fn log(&mut self, id: &TaskId, control: Option<&Control>) -> Result<(), Failure> {
         let Some(control) = control else {
@@ -348,14 +356,25 @@ impl Engine {
 
     /// Time passes in silent partitions too: series that have been waited for long enough are closed.
     fn tick(&mut self, now: Duration) -> Result<(), Failure> {
-        if let Some(sources) = self.unanswered.take() {
-            self.assigned(&sources)?;
-        }
-        // Without input there is nothing to publish that would show it.
-        if self.trouble
-            && let Some(id) = self.pulses.keys().next()
-            && self.own.consumer.bounds(&source_of(id), PROBE_TIMEOUT).is_ok()
+        let (failures, failed_at) = self.failed;
+        let since = now.saturating_sub(failed_at);
+        if (failures < 2 || since >= backoff(failures))
+            && let Some(sources) = self.unanswered.take()
         {
+            match self.own.publisher.revive(BROKER_TIMEOUT) {
+                Ok(()) => self.assigned(&sources)?,
+                Err(error) => {
+                    self.failed = (failures + 1, self.own.clock.elapsed());
+                    self.unanswered = Some(sources);
+                    self.unpublished(&error)?;
+                }
+            }
+        }
+        if since >= NOTHING_TO_PUBLISH {
+            self.failed = Default::default();
+        }
+        // Without input there is nothing that would show it.
+        if self.trouble && self.is_assigned && self.failed.0 == 0 && self.probe().is_ok() {
             self.recovered();
         }
         let settings = &self.own.settings;
@@ -437,27 +456,39 @@ impl Engine {
         {
             Ok(sent) => {
                 self.own.member.published(&publication.next);
+                self.starts.published(next.keys());
                 self.own.metrics.committed();
                 self.own.watch.committed(&caused, clock::now());
                 tracing::debug!(?sent, "published");
                 if let Some(recorder) = &mut self.own.recorder {
                     recorder.flush()?;
                 }
-                if self.trouble && !self.pulses.is_empty() {
-                    self.recovered();
-                }
+                self.failed = Default::default();
                 Ok(())
             }
             Err(error) => {
-                self.survive(&error)?;
+                if error.kind != KafkaErrorKind::Fenced
+                    && let Err(consequence) = self.own.publisher.abort(BROKER_TIMEOUT)
+                {
+                    self.unpublished(&consequence)?;
+                }
+                // The last to be told, for this is the reason.
+                self.unpublished(&error)?;
                 self.own.metrics.aborted();
-                self.own
-                    .publisher
-                    .abort(BROKER_TIMEOUT)
-                    .or_else(|e| self.survive(&e))?;
+                self.failed = (self.failed.0 + 1, self.own.clock.elapsed());
                 self.begin_again()
             }
         }
+    }
+
+    /// Counts an error of the producer and goes on: of one that is of no further use another can be made, unless it was fenced.
+    fn unpublished(&mut self, error: &KafkaError) -> Result<(), Failure> {
+        self.note(error);
+        self.own.publisher.is_over |= error.kind == KafkaErrorKind::Fatal;
+        if error.kind == KafkaErrorKind::Fenced {
+            return Err(Failure::unavailable(error));
+        }
+        Ok(())
     }
 
     /// Starts every partition anew from what is committed.
@@ -471,6 +502,13 @@ impl Engine {
             partitions = sources.len(),
             "starting again from the committed offsets"
         );
+        if self.failed.0 > 1 || self.own.publisher.is_over {
+            // The past would be read again as often as the loop turns. Meanwhile nothing is fetched.
+            self.own.consumer.assign(&[]).or_else(|e| self.survive(&e))?;
+            self.drop_tasks();
+            self.unanswered = Some(sources);
+            return Ok(());
+        }
         self.assigned(&sources)?;
         // Not at once: what has just failed may fail again.
         self.started = false;
@@ -479,6 +517,7 @@ impl Engine {
 
     fn drop_tasks(&mut self) {
         self.unanswered = None;
+        self.is_assigned = false;
         self.pulses.clear();
         for id in self.own.member.release() {
             self.own.metrics.forget(&source_of(&id));
@@ -507,6 +546,11 @@ impl Engine {
             Output::Forecast(_) | Output::Due { .. } | Output::Processed { .. } => {}
         }
     }
+}
+
+fn backoff(failures: u32) -> Duration {
+    let doubled = 2_u32.saturating_pow(failures.saturating_sub(2));
+    BACKOFF.saturating_mul(doubled).min(LONGEST_BACKOFF)
 }
 
 pub(crate) fn task_id(source: &TopicPartition) -> TaskId {

@@ -9,6 +9,7 @@ mod publish;
 mod record;
 mod refused;
 mod restore;
+mod starts;
 mod watch;
 
 use std::path::PathBuf;
@@ -119,7 +120,8 @@ pub(crate) fn serve_loaded(
         properties: kafka.properties.clone(),
     };
     let connect = |e: KafkaError| Failure::unavailable(format!("{}: {e}", kafka.brokers));
-    let producer = Producer::connect(&connection, &delivery(kafka)).map_err(connect)?;
+    let delivery = delivery(kafka);
+    let producer = Producer::connect(&connection, &delivery).map_err(connect)?;
     while let Err(error) = producer.init(INIT_TIMEOUT) {
         if error.kind.ends_client() {
             return Err(connect(error));
@@ -164,6 +166,8 @@ pub(crate) fn serve_loaded(
     let publisher = Publisher {
         connection,
         producer,
+        delivery,
+        is_over: false,
         alerts_topic: settings.all().alerts.topic.clone(),
         source: settings.all().alerts.source.clone(),
         scores_topic: settings.all().scores_topic.clone(),

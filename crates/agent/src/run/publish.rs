@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ingest::kafka::{
-    ConnectionSettings, Consumer, KafkaError, Outgoing, Producer, TopicPartition, failpoint, record_time,
+    ConnectionSettings, Consumer, Delivery, KafkaError, Outgoing, Producer, TopicPartition, failpoint,
+    record_time,
 };
 use pipeline::{Output, Publication};
 use types::Timestamp;
@@ -16,6 +17,9 @@ use crate::run::restore::StateTopic;
 pub(crate) struct Publisher {
     pub(crate) connection: ConnectionSettings,
     pub(crate) producer: Producer,
+    pub(crate) delivery: Delivery,
+    /// The producer is of no further use.
+    pub(crate) is_over: bool,
     pub(crate) alerts_topic: String,
     pub(crate) source: String,
     pub(crate) scores_topic: Option<String>,
@@ -111,6 +115,19 @@ impl Publisher {
     /// Drops what the failed publication left behind.
     pub(crate) fn abort(&self, timeout: Duration) -> Result<(), KafkaError> {
         self.producer.abort(timeout)
+    }
+
+    /// Makes another producer where the one there was is over. It takes over the same transactional id, which ends what the other left open.
+    pub(crate) fn revive(&mut self, timeout: Duration) -> Result<(), KafkaError> {
+        if !self.is_over {
+            return Ok(());
+        }
+        let producer = Producer::connect(&self.connection, &self.delivery)?;
+        producer.init(timeout)?;
+        tracing::info!("another producer is made");
+        self.producer = producer;
+        self.is_over = false;
+        Ok(())
     }
 
     /// The time of the record before `offset`, if there is one left.

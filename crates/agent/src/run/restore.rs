@@ -29,13 +29,14 @@ pub(crate) struct StateTopic {
 }
 
 impl StateTopic {
-    /// What there is of each of these tasks, which go on at their committed offsets; `ends` are those of their partitions.
+    /// What there is of each of these tasks, which go on at their committed offsets, and up to where it had come; `ends` are those of
+    /// their partitions.
     pub(crate) fn pasts(
         &mut self,
         consumer: &Consumer,
         committed: &BTreeMap<TopicPartition, Option<i64>>,
         ends: &BTreeMap<TopicPartition, i64>,
-    ) -> Result<BTreeMap<TopicPartition, Past>, KafkaError> {
+    ) -> Result<BTreeMap<TopicPartition, (Past, Option<i64>)>, KafkaError> {
         let watch = Stopwatch::start();
         let log = self.open(consumer)?;
         let mut gathered: BTreeMap<&TopicPartition, (i32, Gathered)> = ends
@@ -61,6 +62,7 @@ impl StateTopic {
         for (source, (_, gathered)) in gathered {
             let committed = committed.get(source).copied().flatten();
             let end = ends.get(source).copied().unwrap_or(i64::MAX);
+            let next = gathered.next();
             let (past, lost) = gathered.open(&self.identity, committed, end);
             let task = task_id(source);
             if let Some(reason) = lost {
@@ -75,7 +77,7 @@ impl StateTopic {
                     tracing::info!(%task, ?other, "the state was computed elsewhere: last digits may differ");
                 }
             }
-            pasts.insert(source.clone(), past);
+            pasts.insert(source.clone(), (past, next));
         }
         Ok(pasts)
     }
