@@ -6,6 +6,11 @@
 #                                       prints the bootstrap address on stdout once the node answers
 #   scripts/kafka.sh status DIR         prints the bootstrap address, or exits 3 when it does not run
 #   scripts/kafka.sh stop DIR           ends it; data stay, so that a later start goes on with them
+#   scripts/kafka.sh acl BOOTSTRAP deny|allow TYPE NAME OPERATION
+#                                       takes leave for it from everybody, and gives it back
+#
+# Properties in DIR/extra.properties win over the node's own: with process.roles, node.id, listeners and
+# controller.quorum.voters it joins another node as one more broker.
 #
 # Needs JDK 17 and Maven. Exit codes: 64 usage, 69 a tool is missing or the node did not come up.
 set -euo pipefail
@@ -14,7 +19,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 deps=$root/.deps/kafka
 start_limit_s=${KAFKA_START_LIMIT_S:-60}
 
-usage() { sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 64; }
+usage() { sed -n '2,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 64; }
 fail() { echo "kafka.sh: $*" >&2; exit 69; }
 
 need_java() {
@@ -82,6 +87,7 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 PROPERTIES
+  [[ ! -e $1/extra.properties ]] || cat "$1/extra.properties" >>"$1/server.properties"
 }
 
 running_pid() { # DIR
@@ -100,7 +106,7 @@ start() { # DIR [PORT]
   controller=$(free_port "$port")
   write_properties "$dir" "$port" "$controller"
   if [[ ! -e $dir/log/meta.properties ]]; then
-    # Any fixed id does: there is one node.
+    # Any fixed id does, as long as all nodes of a cluster have the same.
     (kafka_java kafka.tools.StorageTool format -t MkU3OEVBNTcwNTJENDM2Qg -c "$dir/server.properties") \
       >"$dir/format.log" 2>&1 || fail "formatting failed: see $dir/format.log"
   fi
@@ -137,10 +143,16 @@ stop() { # DIR
   rm -f "$1/pid" "$1/bootstrap"
 }
 
+acl() { # BOOTSTRAP deny|allow TYPE NAME OPERATION
+  need_java
+  (kafka_java "$root/scripts/kafka/Acl.java" "$@") >&2
+}
+
 case "${1:-} $#" in
   'fetch 1') fetch ;;
   'start 2' | 'start 3') start "${@:2}" ;;
   'status 2') status "$2" ;;
+  'acl 6') acl "${@:2}" ;;
   'stop 2') stop "$2" ;;
   *) usage ;;
 esac

@@ -1,6 +1,7 @@
 //! Tests over the whole house: what no crate can say about itself.
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may its helpers")]
 
+mod brokers;
 mod bundle;
 mod equality;
 mod evaluate;
@@ -16,4 +17,5 @@ mod repository;
 mod scenarios;
 mod schema;
 mod support;
+mod topics;
 mod wrong_input;

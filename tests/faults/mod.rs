@@ -4,7 +4,6 @@
 
 mod chance;
 mod found;
-mod node;
 mod plan;
 mod run;
 mod stream;
@@ -14,8 +13,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::support::agent::Workshop;
-use node::Node;
-use plan::POINTS;
+use crate::support::own_node::Node;
+use plan::{POINTS, Plan};
 use run::{Outcome, Run};
 
 /// Seeds among the ordinary tests: chosen so that together they go through every failpoint and every kind of trouble.
@@ -26,6 +25,25 @@ const UNDER_WAY: usize = 20;
 #[test]
 fn a_few_seeds_lose_nothing_and_say_nothing_twice() {
     judge(&all(FEW, "transactional"));
+}
+
+/// With state on its topic, as half of the seeds have it; there it happens by chance.
+#[test]
+fn one_agent_becomes_four_and_one_again() {
+    let (Some(shop), Some(mut node)) = (Workshop::shipped(), Node::start()) else {
+        return;
+    };
+    let outcome = Run::planned_as(Plan::scaling(), &shop, &mut node, 1000, "transactional").run();
+    println!("{}\n{}", outcome.journal.join("\n"), line(&outcome));
+    assert_eq!(
+        (
+            outcome.done["settle"],
+            outcome.done["add"],
+            outcome.done["remove"]
+        ),
+        (1, 3, 3)
+    );
+    judge(&[outcome]);
 }
 
 /// The long run: `AGENT_FAULT_SEEDS=0..200 cargo test -p aiops-tests faults -- --ignored --nocapture`.

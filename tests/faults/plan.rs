@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) agents: usize,
     /// The broker comes up so long after the agents.
     pub(crate) broker_late: Option<Duration>,
+    /// Agents die and hang at points of their own.
+    pub(crate) has_failpoints: bool,
     /// When what is done, in order.
     pub(crate) acts: Vec<(Duration, Act)>,
 }
@@ -47,6 +49,8 @@ pub(crate) enum Act {
     Freeze,
     /// One more agent.
     Add,
+    /// Nothing, and nothing after it, nor the second half of the input, until every agent that is wanted has had a partition.
+    Settle,
     /// SIGTERM to one, if there are two.
     Remove,
     /// SIGKILL to the broker, or SIGTERM; then a start with the same data.
@@ -98,7 +102,30 @@ impl Plan {
             keeps_state: (seed / 2).is_multiple_of(2),
             agents,
             broker_late,
+            has_failpoints: true,
             acts,
+        }
+    }
+
+    /// One agent becomes four and then one again; nothing else befalls them.
+    pub(crate) fn scaling() -> Self {
+        let at = |share: f64, act| (DISTURBED.mul_f64(share), act);
+        Self {
+            are_static: false,
+            are_named: false,
+            keeps_state: true,
+            agents: 1,
+            broker_late: None,
+            has_failpoints: false,
+            acts: vec![
+                at(0.1, Act::Add),
+                at(0.2, Act::Add),
+                at(0.3, Act::Add),
+                at(0.5, Act::Settle),
+                at(0.6, Act::Remove),
+                at(0.75, Act::Remove),
+                at(0.9, Act::Remove),
+            ],
         }
     }
 }

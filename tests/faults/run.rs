@@ -10,11 +10,12 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 
 use super::chance::Chance;
 use super::found::{self, Topics};
-use super::node::Node;
 use super::plan::{AGENTS, Act, DISTURBED, Failpoint, Plan};
 use super::stream::{self, PARTITIONS};
+use crate::support::admin;
 use crate::support::agent::{Agent, Workshop};
 use crate::support::broker::committed;
+use crate::support::own_node::Node;
 use crate::support::stream::Produced;
 
 /// A member that is silent for longer is taken for dead.
@@ -78,7 +79,17 @@ struct Process {
 impl<'a> Run<'a> {
     /// A seed with this `kafka.delivery`.
     pub(crate) fn new(shop: &'a Workshop, node: &'a mut Node, seed: u64, delivery: &str) -> Self {
-        let mut plan = Plan::new(seed);
+        Self::planned_as(Plan::new(seed), shop, node, seed, delivery)
+    }
+
+    /// The input of a seed, with another plan.
+    pub(crate) fn planned_as(
+        mut plan: Plan,
+        shop: &'a Workshop,
+        node: &'a mut Node,
+        seed: u64,
+        delivery: &str,
+    ) -> Self {
         // Both need transactions.
         plan.are_named &= delivery == "transactional";
         plan.keeps_state &= delivery == "transactional";
@@ -109,9 +120,10 @@ impl<'a> Run<'a> {
     /// Runs it to its end.
     pub(crate) fn run(mut self) -> Outcome {
         let (input, alerts, dead) = (&self.topics.input, &self.topics.alerts, &self.topics.dead);
-        self.node.create(&[(input, PARTITIONS), (alerts, 2), (dead, 1)]);
+        let client = self.client();
+        admin::create(&client, &[(input, PARTITIONS), (alerts, 2), (dead, 1)]);
         let whole = self.topics.whole();
-        self.node.create(&[(&whole.alerts, 2), (&whole.dead, 1)]);
+        admin::create(&client, &[(&whole.alerts, 2), (&whole.dead, 1)]);
         let rested = self.disturb();
         self.stop();
         self.journal("every agent has ended".to_owned());
@@ -126,11 +138,11 @@ impl<'a> Run<'a> {
             self.outcome.wrong = Some("did not come to rest".to_owned());
         }
         let (input, alerts, dead) = (&self.topics.input, &self.topics.alerts, &self.topics.dead);
-        let mut gone = vec![input, alerts, dead, &whole.alerts, &whole.dead];
+        let mut gone: Vec<&str> = vec![input, alerts, dead, &whole.alerts, &whole.dead];
         if self.plan.keeps_state {
-            gone.extend([&self.topics.state, &whole.state]);
+            gone.extend([self.topics.state.as_str(), &whole.state]);
         }
-        self.node.delete(&gone);
+        admin::delete(&client, &gone);
         self.outcome
     }
 
@@ -175,10 +187,14 @@ impl<'a> Run<'a> {
         let mut fed = 0;
         loop {
             let now = self.began.elapsed();
-            while let Some((_, act)) = acts.next_if(|(at, _)| *at <= now) {
+            while let Some((_, act)) =
+                acts.next_if(|(at, act)| *at <= now && (*act != Act::Settle || self.is_settled()))
+            {
                 self.act(act, now);
             }
-            while fed < buckets.len() && every * u32::try_from(fed).unwrap() <= now {
+            let waits = acts.peek().is_some_and(|(_, act)| *act == Act::Settle);
+            let there = if waits { buckets.len() / 2 } else { buckets.len() };
+            while fed < there && every * u32::try_from(fed).unwrap() <= now {
                 feed.records(&buckets[fed]);
                 fed += 1;
             }
@@ -190,6 +206,14 @@ impl<'a> Run<'a> {
             }
             pause();
         }
+    }
+
+    fn is_settled(&self) -> bool {
+        let wanted = self.slots.iter().filter(|slot| slot.is_wanted);
+        let has_begun = |process: &Process| process.agent.log().contains("task starts");
+        wanted
+            .map(|slot| &slot.process)
+            .all(|process| process.as_ref().is_some_and(has_begun))
     }
 
     fn is_frozen(&self) -> bool {
@@ -240,6 +264,7 @@ impl<'a> Run<'a> {
                     self.slots[slot].start_at = now;
                 }
             }
+            Act::Settle => self.note("settle", "every agent has had a partition".to_owned()),
             Act::Remove => {
                 let wanted = self.slots.iter().filter(|slot| slot.is_wanted).count();
                 let slot = self.any(|slot| slot.is_wanted && slot.process.is_some());
@@ -346,7 +371,7 @@ impl<'a> Run<'a> {
 
     fn launch(&mut self, slot: usize, now: Duration) {
         let again = self.slots[slot].launches > 0 || slot >= self.plan.agents;
-        let failpoint = if now < DISTURBED {
+        let failpoint = if self.plan.has_failpoints && now < DISTURBED {
             Failpoint::draw(&mut self.chance, again)
         } else {
             None

@@ -16,6 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::agent::{LIMIT, until};
 use super::node::Node;
+use super::own_node::Node as OwnNode;
 use super::stream::Produced;
 
 /// A record as a reader of committed records finds it.
@@ -34,9 +35,35 @@ pub(crate) trait Broker {
     /// What `delivery` an agent can have of it.
     fn delivery(&self) -> &'static str;
     /// Writes records to a topic; they are there when it returns.
-    fn feed(&self, topic: &str, records: &[Produced]);
+    fn feed(&self, topic: &str, records: &[Produced]) {
+        let producer: BaseProducer = self
+            .client()
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "1")
+            .create()
+            .unwrap();
+        for record in records {
+            let mut next = BaseRecord::to(topic)
+                .partition(record.partition)
+                .key(&record.key)
+                .payload(&record.value)
+                .timestamp(record.time);
+            while let Err((error, back)) = producer.send(next) {
+                assert_eq!(
+                    error.rdkafka_error_code(),
+                    Some(rdkafka::types::RDKafkaErrorCode::QueueFull)
+                );
+                producer.poll(Duration::from_millis(20));
+                next = back;
+            }
+        }
+        producer.flush(LIMIT).unwrap();
+    }
     /// Reads a topic from its beginning to its end.
-    fn read(&self, topic: &str) -> Vec<Found>;
+    fn read(&self, topic: &str) -> Vec<Found> {
+        let found = read_committed(&self.client(), topic);
+        found.into_iter().map(|(record, _)| record).collect()
+    }
 
     /// Waits until `group` has committed these offsets of `topic`.
     fn wait_committed(&self, group: &str, topic: &str, ends: &BTreeMap<i32, i64>) {
@@ -119,35 +146,36 @@ impl Broker for Embedded {
     fn delivery(&self) -> &'static str {
         "at_least_once"
     }
+}
 
-    fn feed(&self, topic: &str, records: &[Produced]) {
-        let producer: BaseProducer = self
-            .client()
-            .set("enable.idempotence", "true")
-            .set("linger.ms", "1")
-            .create()
-            .unwrap();
-        for record in records {
-            let mut next = BaseRecord::to(topic)
-                .partition(record.partition)
-                .key(&record.key)
-                .payload(&record.value)
-                .timestamp(record.time);
-            while let Err((error, back)) = producer.send(next) {
-                assert_eq!(
-                    error.rdkafka_error_code(),
-                    Some(rdkafka::types::RDKafkaErrorCode::QueueFull)
-                );
-                producer.poll(Duration::from_millis(20));
-                next = back;
-            }
-        }
-        producer.flush(LIMIT).unwrap();
+/// The real Apache Kafka of all tests, fed and read by librdkafka.
+pub(crate) struct Shared(Arc<Node>);
+
+impl Shared {
+    /// `None`, said loudly, where a part is missing; a panic instead where `CI=true` promises it.
+    pub(crate) fn start() -> Option<Self> {
+        Node::get().map(Self)
+    }
+}
+
+impl Broker for Shared {
+    fn brokers(&self) -> String {
+        self.0.brokers().to_owned()
     }
 
-    fn read(&self, topic: &str) -> Vec<Found> {
-        let found = read_committed(&self.client(), topic);
-        found.into_iter().map(|(record, _)| record).collect()
+    fn delivery(&self) -> &'static str {
+        "transactional"
+    }
+}
+
+/// A node of a test's own.
+impl Broker for OwnNode {
+    fn brokers(&self) -> String {
+        Self::brokers(self).to_owned()
+    }
+
+    fn delivery(&self) -> &'static str {
+        "transactional"
     }
 }
 

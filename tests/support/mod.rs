@@ -1,12 +1,15 @@
 //! What tests share: where the repository is, what it tracks, and how its packages hang together.
 
+pub(crate) mod admin;
 pub(crate) mod agent;
 pub(crate) mod broker;
 mod bundle;
 pub(crate) mod cli;
 #[path = "../../crates/ingest/tests/kafka/node.rs"]
 mod node;
+pub(crate) mod own_node;
 pub(crate) mod scenario;
+pub(crate) mod scene;
 pub(crate) mod schema;
 pub(crate) mod spdx;
 pub(crate) mod stream;

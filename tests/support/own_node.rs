@@ -1,4 +1,4 @@
-//! A Kafka node of the harness's own, which may be killed, started again and held up.
+//! A Kafka node of a test's own, which may be killed, started again and held up.
 
 use std::fs::File;
 use std::net::TcpStream;
@@ -6,11 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::config::ClientConfig;
-
-use crate::support::{root, signal};
+use super::{root, signal};
 
 /// A node whose data outlive its process.
 pub(crate) struct Node {
@@ -31,11 +27,19 @@ enum State {
 impl Node {
     /// `None`, said loudly, where Java or Maven are missing; a panic instead where `CI=true` promises them.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with("", None)
+    }
+
+    /// The same with properties of its own, on this port if given.
+    pub(crate) fn start_with(properties: &str, port: Option<u16>) -> Option<Self> {
         let data = tempfile::tempdir().unwrap();
         let log = data.path().join("script.log");
+        std::fs::create_dir(data.path().join("kafka")).unwrap();
+        std::fs::write(data.path().join("kafka/extra.properties"), properties).unwrap();
         let out = Command::new(script())
             .arg("start")
             .arg(data.path().join("kafka"))
+            .args(port.map(|port| port.to_string()))
             .stderr(File::create(&log).unwrap())
             .output()
             .unwrap();
@@ -114,49 +118,11 @@ impl Node {
         }
     }
 
-    /// Makes topics whose records have times of their own and stay.
-    pub(crate) fn create(&self, topics: &[(&str, i32)]) {
-        let topics: Vec<NewTopic<'_>> = topics
-            .iter()
-            .map(|(name, partitions)| {
-                NewTopic::new(name, *partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1")
-            })
-            .collect();
-        let made = self.ask(|admin, options| block_on(admin.create_topics(&topics, options)));
-        assert!(made.iter().all(Result::is_ok), "{made:?}");
-    }
-
-    /// Forgets topics, so that the node stays small.
-    pub(crate) fn delete(&self, topics: &[&String]) {
-        let topics: Vec<&str> = topics.iter().map(|topic| topic.as_str()).collect();
-        let gone = self.ask(|admin, options| block_on(admin.delete_topics(&topics, options)));
-        assert!(gone.iter().all(Result::is_ok), "{gone:?}");
-    }
-
-    fn ask<T, E: std::fmt::Debug>(
-        &self,
-        question: impl FnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) -> Result<T, E>,
-    ) -> T {
-        let admin: AdminClient<_> = ClientConfig::new()
-            .set("bootstrap.servers", &self.brokers)
-            .create()
-            .unwrap();
-        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
-        question(&admin, &options).unwrap()
-    }
-
     fn pid(&self) -> String {
         // Not there for a moment while the script starts it.
         let pid = std::fs::read_to_string(self.data.path().join("kafka/pid")).unwrap_or_default();
         pid.trim().to_owned()
     }
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(future)
 }
 
 /// Whether a process has ended, its threads and their sockets included.
@@ -173,7 +139,11 @@ impl Drop for Node {
         }
         // It may be gone already, and its data go with it.
         if let Ok(pid) = std::fs::read_to_string(self.data.path().join("kafka/pid")) {
-            signal("KILL", pid.trim());
+            let kill = Command::new("kill")
+                .args(["-KILL", pid.trim()])
+                .stderr(Stdio::null())
+                .status();
+            kill.unwrap();
         }
     }
 }
