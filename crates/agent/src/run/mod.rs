@@ -11,6 +11,7 @@ mod refused;
 mod restore;
 mod starts;
 mod watch;
+mod watchdog;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ use publish::Publisher;
 use record::Recorder;
 use restore::StateTopic;
 use watch::Watch;
+use watchdog::Watchdog;
 
 /// Time from a signal to the end of the process, whatever the broker does.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
@@ -168,6 +170,7 @@ pub(crate) fn serve_loaded(
         producer,
         delivery,
         is_over: false,
+        watchdog: Watchdog::start(),
         alerts_topic: settings.all().alerts.topic.clone(),
         source: settings.all().alerts.source.clone(),
         scores_topic: settings.all().scores_topic.clone(),

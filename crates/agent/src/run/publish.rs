@@ -12,6 +12,7 @@ use types::Timestamp;
 
 use crate::rows;
 use crate::run::restore::StateTopic;
+use crate::run::watchdog::Watchdog;
 
 /// Where outputs go.
 pub(crate) struct Publisher {
@@ -20,6 +21,7 @@ pub(crate) struct Publisher {
     pub(crate) delivery: Delivery,
     /// The producer is of no further use.
     pub(crate) is_over: bool,
+    pub(crate) watchdog: Watchdog,
     pub(crate) alerts_topic: String,
     pub(crate) source: String,
     pub(crate) scores_topic: Option<String>,
@@ -108,13 +110,14 @@ impl Publisher {
             state.keep(&self.producer, &publication.state, timeout)?;
         }
         failpoint::pass("after_produce");
-        self.producer.commit(consumer, next, timeout)?;
+        self.watchdog
+            .during(|| self.producer.commit(consumer, next, timeout))?;
         Ok(sent)
     }
 
     /// Drops what the failed publication left behind.
     pub(crate) fn abort(&self, timeout: Duration) -> Result<(), KafkaError> {
-        self.producer.abort(timeout)
+        self.watchdog.during(|| self.producer.abort(timeout))
     }
 
     /// Makes another producer where the one there was is over. It takes over the same transactional id, which ends what the other left open.
@@ -123,7 +126,7 @@ impl Publisher {
             return Ok(());
         }
         let producer = Producer::connect(&self.connection, &self.delivery)?;
-        producer.init(timeout)?;
+        self.watchdog.during(|| producer.init(timeout))?;
         tracing::info!("another producer is made");
         self.producer = producer;
         self.is_over = false;
