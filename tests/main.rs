@@ -3,6 +3,7 @@
 
 mod brokers;
 mod bundle;
+mod cluster;
 mod equality;
 mod evaluate;
 mod faults;

@@ -69,6 +69,15 @@ impl Node {
         matches!(self.state, State::Up)
     }
 
+    /// A property that it was started with.
+    pub(crate) fn property(&self, name: &str) -> String {
+        let all = std::fs::read_to_string(self.data.path().join("kafka/server.properties")).unwrap();
+        let mut values = all
+            .lines()
+            .filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        values.next_back().unwrap().to_owned()
+    }
+
     /// Ends the process, by SIGKILL or by SIGTERM, and starts it again after so long.
     pub(crate) fn restart(&mut self, hard: bool, after: Duration) {
         if self.is_up() {
