@@ -20,7 +20,10 @@ impl Agent {
         let own = std::env::current_exe().expect("this program");
         let mut command = Command::new(program.unwrap_or(&own));
         command.args(["run", "--config"]).arg(config);
-        command.current_dir(root()).stdin(Stdio::null());
+        command
+            .env(crate::IS_AGENT, "1")
+            .current_dir(root())
+            .stdin(Stdio::null());
         let child = command
             .stderr(File::create(&log).expect("a log"))
             .spawn()

@@ -66,7 +66,7 @@ struct Back {
 /// Runs it and prints what came of it.
 pub(crate) fn measure(options: &Options) {
     let series = options.series.unwrap_or(10_000);
-    let preload = options.preload.unwrap_or(200);
+    let preload = options.preload.unwrap_or(150);
     let Some(broker) = Broker::start() else { return };
     let dir = tempfile::tempdir().expect("a directory");
     let mut fleet = Fleet::new(broker.producer("recovery"), "recovery", series, FAULTS);
