@@ -104,6 +104,10 @@ pub(super) fn is_string(raw: &RawValue) -> bool {
 pub(super) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    // Times and values are mostly numbers, and making an error of each costs more than reading the point.
+    if !is_string(raw) {
+        return None;
+    }
     serde_json::from_str::<Text<'_>>(raw.get())
         .ok()
         .map(|text| text.0)
