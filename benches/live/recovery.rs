@@ -100,7 +100,10 @@ fn kill(way: Way, broker: &Broker, dir: &Path, program: Option<&PathBuf>) -> Bac
     let mut level = Level::new(broker.behind(way.name, "recovery"));
     let config = config(way, broker, dir);
     let mut first = Agent::start(program, &config, dir.join(format!("{}-first.log", way.name)));
-    until("the past is digested", &mut first, |_| level.is_reached());
+    // The start alone is committed, too.
+    until("the past is digested", &mut first, |agent| {
+        is_live(&agent.log()) && level.is_reached()
+    });
     let settled = Instant::now();
     let mut seen = Vec::new();
     until("half a bucket more", &mut first, |_| {
@@ -130,6 +133,11 @@ fn kill(way: Way, broker: &Broker, dir: &Path, program: Option<&PathBuf>) -> Bac
         back.caught_up > 0.0
     });
     back
+}
+
+/// Whether every partition has read its past again.
+fn is_live(log: &str) -> bool {
+    log.matches(": live").count() >= PARTITIONS as usize
 }
 
 /// Keeps the first moment at which something is so.
