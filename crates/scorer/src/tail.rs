@@ -9,16 +9,12 @@ use sketch::{RESOLUTION, Sketch, rounded};
 /// Rarest that is told apart, in decades of tail probability.
 pub const DECADES_MAX: f64 = 16.0;
 
-/// Decades before the rarest that the reference could hold from which on the fit is discounted: a few hundred errors do not
-/// tell what happens once in a hundred thousand.
-const HELD: f64 = 0.5;
+/// Decades by which a fit is believed beyond the rarest that its reference could hold: a few hundred errors do not tell what
+/// happens once in a hundred thousand.
+const EXTRAPOLATION: f64 = 1.5;
 
-/// What a decade counts that the reference could not hold, where its errors have given the tail its scale.
-const BEYOND: f64 = 0.7;
-
-/// The least that such a decade counts, as where the whole scale is lent by the floor. Above 0, so that of two errors the
-/// larger one stays the rarer.
-const LENT: f64 = 0.1;
+/// What each decade further counts. Above 0, so that of two errors beyond belief the larger one stays the rarer.
+const DISBELIEF: f64 = 0.1;
 
 /// Fewest errors a tail is fitted to, once the reference is twice as long.
 const EXCESSES_MIN: u32 = 10;
@@ -94,22 +90,22 @@ impl Tail {
             // The fit may be older than the rank.
             rank.min(fit.base())
         };
-        let held = self.held();
-        (decades.min(held) + fit.belief(floor) * (decades - held).max(0.0)).clamp(0.0, DECADES_MAX)
+        let believed = self.believed();
+        (decades.min(believed) + DISBELIEF * (decades - believed).max(0.0)).clamp(0.0, DECADES_MAX)
     }
 
     /// The error (data units) at which [`Self::decades`] reaches `decades`; `None` while the reference is
     /// too short to have a tail, or `decades` lies below it.
     pub fn error_at(&mut self, spec: &TailSpec, floor: f64, decades: f64) -> Option<f64> {
         let fit = self.fit(spec)?;
-        let held = self.held();
-        let above = decades.min(held) + (decades - held).max(0.0) / fit.belief(floor) - fit.base();
+        let believed = self.believed();
+        let above = decades.min(believed) + (decades - believed).max(0.0) / DISBELIEF - fit.base();
         (fit.k > 0 && above >= 0.0).then(|| fit.error_at(floor, above))
     }
 
-    /// Decades that the reference could hold, less [`HELD`]; the fit is believed up to there.
-    fn held(&self) -> f64 {
-        (f64::from(self.errors.len()) + 1.0).log10() - HELD
+    /// Decades up to which the fit is believed: what the reference resolves, and [`EXTRAPOLATION`].
+    fn believed(&self) -> f64 {
+        (f64::from(self.errors.len()) + 1.0).log10() + EXTRAPOLATION
     }
 
     /// The middle one of the errors that the last fit saw (data units); `None` while there is none.
@@ -176,11 +172,6 @@ impl Fit {
     /// Decades at which the tail starts.
     fn base(self) -> f64 {
         -(f64::from(self.k) / f64::from(self.n)).log10()
-    }
-
-    /// What a decade counts that the reference could not hold: less in the proportion in which `floor` lends the scale.
-    fn belief(self, floor: f64) -> f64 {
-        (BEYOND * (self.sigma / floor.max(self.sigma))).max(LENT)
     }
 
     fn decades(self, floor: f64, r: f64) -> f64 {
