@@ -129,37 +129,46 @@ fn a_run_that_went_on_is_a_run_that_never_stopped() {
 
 #[test]
 fn the_bundle_is_made_of_the_best_epoch() {
-    let dir = tempfile::tempdir().unwrap();
-    let job = Job {
-        // Learning so fast that the error jumps about.
-        settings: Settings {
-            warm_up: 0,
-            learning_rate: 2e-2,
-            ..job(dir.path(), 1).settings
-        },
-        patience: 0,
-        ..job(dir.path(), 330)
-    };
-    let outcome = train::run(&job, &data(wave), |_| {}).unwrap();
-    let rows: Vec<_> = epochs(&job)
-        .iter()
-        .filter_map(|line| {
-            let columns: Vec<f64> = line
-                .split(',')
-                .map(|column| column.parse().unwrap_or(-1.0))
-                .collect();
-            Some((columns[1], *columns.get(4)?)).filter(|(step, _)| *step >= 200.0)
-        })
-        .collect();
-    let best = rows.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
-    assert_eq!(rows.len(), 8);
-    assert_eq!(outcome.best.step as f64, best.0);
-    assert!(best.0 < 330.0, "the last is the best: the test shows nothing");
-    let nets = Nets::new(sizes());
-    let path = run_dir::checkpoint_path(&job.run, outcome.best.step);
-    let state = run_dir::read_checkpoint(&nets, &path).unwrap();
-    assert!(warm_start::load(&job.out).unwrap().start.weights == state.average);
-    assert_eq!(outcome.manifest.training.generator_steps, outcome.best.step);
+    let mut is_earlier = false;
+    // Which epoch of a seed is the best hangs on the last bits of sums, which processors add in different orders.
+    for seed in 7..13 {
+        let dir = tempfile::tempdir().unwrap();
+        let job = Job {
+            // Learning so fast that the error jumps about.
+            settings: Settings {
+                seed,
+                warm_up: 0,
+                learning_rate: 2e-2,
+                ..job(dir.path(), 1).settings
+            },
+            patience: 0,
+            ..job(dir.path(), 330)
+        };
+        let outcome = train::run(&job, &data(wave), |_| {}).unwrap();
+        let rows: Vec<_> = epochs(&job)
+            .iter()
+            .filter_map(|line| {
+                let columns: Vec<f64> = line
+                    .split(',')
+                    .map(|column| column.parse().unwrap_or(-1.0))
+                    .collect();
+                Some((columns[1], *columns.get(4)?)).filter(|(step, _)| *step >= 200.0)
+            })
+            .collect();
+        let best = rows.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+        assert_eq!(rows.len(), 8);
+        assert_eq!(outcome.best.step as f64, best.0);
+        let nets = Nets::new(sizes());
+        let path = run_dir::checkpoint_path(&job.run, outcome.best.step);
+        let state = run_dir::read_checkpoint(&nets, &path).unwrap();
+        assert!(warm_start::load(&job.out).unwrap().start.weights == state.average);
+        assert_eq!(outcome.manifest.training.generator_steps, outcome.best.step);
+        is_earlier |= best.0 < 330.0;
+        if is_earlier {
+            break;
+        }
+    }
+    assert!(is_earlier, "the last is the best: the test shows nothing");
 }
 
 #[test]
@@ -238,7 +247,7 @@ fn a_run_that_diverges_says_so_and_leaves_the_old_bundle() {
     let good = able(job(dir.path(), 5));
     train::run(&good, &data, |_| {}).unwrap();
     let before = files(&good.out);
-    for learning_rate in [1.0, 1e30] {
+    for learning_rate in [100.0, 1e30] {
         let settings = Settings {
             learning_rate,
             warm_up: 0,
