@@ -7,24 +7,11 @@ use std::time::Duration;
 
 use crate::support::agent::{Agent, Workshop, agent, stderr, until};
 use crate::support::broker::{Broker, Embedded, Found, Real};
+use crate::support::scene::SENSITIVE;
 use crate::support::stream::{self, PARTITIONS, Produced};
 
 const SERIES: usize = 8;
 const SAMPLES: usize = 160;
-
-/// Sensitive, so that there is something to say soon.
-const CONFIG: &str = r#"
-[windows]
-lateness = "20s"
-idle_close = "1d"
-[score]
-refractory = 10
-rarity = 0.0
-warn_decades = 1.2
-critical_decades = 2.0
-[alert]
-min_confidence = 0.0
-"#;
 
 fn config(shop: &Workshop, broker: &dyn Broker, name: &str) -> PathBuf {
     let (brokers, delivery) = (broker.brokers(), broker.delivery());
@@ -32,7 +19,7 @@ fn config(shop: &Workshop, broker: &dyn Broker, name: &str) -> PathBuf {
         "[kafka]\nbrokers = \"{brokers}\"\ntopics = [\"{name}\"]\ngroup = \"{name}\"\ndelivery = \"{delivery}\"\n\
          start = \"earliest\"\ncommit_interval = \"100ms\"\nsession_timeout = \"6s\"\n\
          [alerts]\ntopic = \"{name}-alerts\"\n[scores]\ntopic = \"{name}-scores\"\n\
-         [dead_letter]\ntopic = \"{name}-dead\"\n{CONFIG}"
+         [dead_letter]\ntopic = \"{name}-dead\"\n{SENSITIVE}"
     );
     shop.config(&format!("{name}.toml"), &text)
 }

@@ -13,6 +13,20 @@ use super::stream::{self, PARTITIONS, Produced};
 const SERIES: usize = 8;
 pub(crate) const KINDS: [&str; 3] = ["alerts", "scores", "dead"];
 
+/// Settings so sensitive that there is something to say soon.
+pub(crate) const SENSITIVE: &str = r#"
+[windows]
+lateness = "20s"
+idle_close = "1d"
+[score]
+refractory = 10
+rarity = 0.0
+warn_decades = 1.2
+critical_decades = 2.0
+[alert]
+min_confidence = 0.0
+"#;
+
 /// One input topic, and the agents that read it.
 pub(crate) struct Scene<B> {
     shop: Workshop,
@@ -33,17 +47,7 @@ topics = ["{topic}"]
 start = "earliest"
 commit_interval = "100ms"
 session_timeout = "6s"
-[windows]
-lateness = "20s"
-idle_close = "1d"
-[score]
-refractory = 10
-rarity = 0.0
-warn_decades = 1.2
-critical_decades = 2.0
-[alert]
-min_confidence = 0.0
-"#,
+{SENSITIVE}"#,
             broker.brokers()
         );
         let config = shop.config(&format!("{topic}.toml"), &text);
