@@ -74,7 +74,7 @@ impl Default for ScoreSpec {
             rise: 0.4,
             rarity: 0.75,
             warn_decades: 3.0,
-            critical_decades: 5.5,
+            critical_decades: 6.5,
             hold: 100,
             half_history: 300.0,
         }

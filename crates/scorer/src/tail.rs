@@ -11,10 +11,10 @@ pub const DECADES_MAX: f64 = 16.0;
 
 /// Decades by which a fit is believed beyond the rarest that its reference could hold: a few hundred errors do not tell what
 /// happens once in a hundred thousand.
-const EXTRAPOLATION: f64 = 1.5;
+const EXTRAPOLATION: f64 = 0.75;
 
 /// What each decade further counts. Above 0, so that of two errors beyond belief the larger one stays the rarer.
-const DISBELIEF: f64 = 0.1;
+const BEYOND: f64 = 0.7;
 
 /// Fewest errors a tail is fitted to, once the reference is twice as long.
 const EXCESSES_MIN: u32 = 10;
@@ -91,7 +91,7 @@ impl Tail {
             rank.min(fit.base())
         };
         let believed = self.believed();
-        (decades.min(believed) + DISBELIEF * (decades - believed).max(0.0)).clamp(0.0, DECADES_MAX)
+        (decades.min(believed) + BEYOND * (decades - believed).max(0.0)).clamp(0.0, DECADES_MAX)
     }
 
     /// The error (data units) at which [`Self::decades`] reaches `decades`; `None` while the reference is
@@ -99,7 +99,7 @@ impl Tail {
     pub fn error_at(&mut self, spec: &TailSpec, floor: f64, decades: f64) -> Option<f64> {
         let fit = self.fit(spec)?;
         let believed = self.believed();
-        let above = decades.min(believed) + (decades - believed).max(0.0) / DISBELIEF - fit.base();
+        let above = decades.min(believed) + (decades - believed).max(0.0) / BEYOND - fit.base();
         (fit.k > 0 && above >= 0.0).then(|| fit.error_at(floor, above))
     }
 

@@ -315,7 +315,7 @@ fn later_windows_join_the_forecast_at_larger_lags() {
 #[test]
 fn the_scale_is_anchored() {
     let spec = ScoreSpec::default();
-    assert_eq!([0.0, 3.0, 5.5, 8.0].map(|d| spec.scale(d)), [0.0, 1.0, 2.0, 3.0]);
+    assert_eq!([0.0, 3.0, 6.5, 10.0].map(|d| spec.scale(d)), [0.0, 1.0, 2.0, 3.0]);
 }
 
 proptest! {
