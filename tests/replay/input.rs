@@ -14,7 +14,7 @@ fn every_layout_says_the_same() {
     let Some(bench) = Bench::new("every_layout_says_the_same") else {
         return;
     };
-    let points = points(500, &[400]);
+    let points = points(700, &[600]);
     let lines = |head: &str, row: &dyn Fn(&Timestamp, f64) -> String| {
         points.iter().fold(head.to_owned(), |text, (time, value)| {
             text + &row(time, *value) + "\n"
@@ -82,9 +82,9 @@ fn labels_come_from_a_file_or_a_column() {
     let Some(bench) = Bench::new("labels_come_from_a_file_or_a_column") else {
         return;
     };
-    let points = points(900, &[500, 700]);
+    let points = points(900, &[600, 800]);
     bench.write("metric.csv", csv(&points));
-    let windows = [[490, 510], [800, 820]];
+    let windows = [[590, 610], [850, 870]];
     let time = |k: usize| points[k].0.to_string();
     let json = serde_json::json!({ "metric.csv": windows.map(|w| w.map(time)) });
     bench.write("labels.json", json.to_string());

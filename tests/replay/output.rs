@@ -80,7 +80,7 @@ fn alerts_say_each_state_once_and_rows_name_the_open_one() {
     let Some(bench) = Bench::new("alerts_say_each_state_once_and_rows_name_the_open_one") else {
         return;
     };
-    bench.write("metric.csv", csv(&points(900, &[500, 700])));
+    bench.write("metric.csv", csv(&points(900, &[600, 800])));
     let replayed = bench.replay("metric.csv", &[]);
     let alerts = replayed.alerts();
     let mut seen = BTreeSet::new();
@@ -110,7 +110,7 @@ fn alerts_say_each_state_once_and_rows_name_the_open_one() {
         assert!(state == "firing" || seen.contains(&(id.to_owned(), "firing".to_owned())));
         assert!(millis(alert["start"].as_str().unwrap()) <= millis(alert["end"].as_str().unwrap()));
     }
-    for spike in [500, 700] {
+    for spike in [600, 800] {
         let at = START + spike * MINUTE;
         let is_it = |a: &&Value| a["state"] == "firing" && millis(a["start"].as_str().unwrap()) == at;
         let alert = alerts

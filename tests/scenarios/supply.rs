@@ -121,7 +121,7 @@ fn confidence_of_a_new_series_grows_and_keeps_alerts_back() {
     for seed in [1, 2, 3] {
         let spec = steady("m", seed);
         let spiked = |bucket: i64| Stream::new(&spec, 3 * DAY).add(bucket, bucket + 2, 30.0);
-        let Some(said) = watch("new series", "", &[spiked(150)]) else {
+        let Some(said) = watch("new series", "", &[spiked(300)]) else {
             return;
         };
         let scored: Vec<_> = said.rows.iter().filter(|r| r.score.is_some()).collect();
@@ -136,18 +136,18 @@ fn confidence_of_a_new_series_grows_and_keeps_alerts_back() {
             scored.iter().all(|r| r.confidence < 0.9),
             "three days are no long past"
         );
-        // 30 standard deviations, but of a series that has been known for four hours.
-        let sure = scored.iter().find(|r| r.confidence >= 0.3).unwrap();
+        // 30 standard deviations, but of a series that has been known for a day.
+        let sure = scored.iter().find(|r| r.confidence >= 0.6).unwrap();
         assert!(
             said.alerts.iter().all(|a| a.available_at > sure.timestamp),
             "{:?}",
             said.alerts
         );
-        assert!(sure.timestamp > at(200));
-        let later = watch("new series", "", &[spiked(DAY)]).unwrap();
-        let row = later.rows.iter().find(|r| r.timestamp == at(DAY)).unwrap();
-        assert!(row.score >= Some(1.0), "a day is enough: {row:?}");
-        alerted += usize::from(!later.anomalies(DAY, DAY + 3).is_empty());
+        assert!(sure.timestamp > at(500));
+        let later = watch("new series", "", &[spiked(2 * DAY)]).unwrap();
+        let row = later.rows.iter().find(|r| r.timestamp == at(2 * DAY)).unwrap();
+        assert!(row.score >= Some(1.0), "two days are enough: {row:?}");
+        alerted += usize::from(!later.anomalies(2 * DAY, 2 * DAY + 3).is_empty());
     }
     // Wanted is every one. Measured: with so short a past a chance find a while before counts as much, and the refractory
     // rule takes the two for one.

@@ -48,7 +48,7 @@ impl Default for AlertSpec {
             min_absolute_deviation: 0.0,
             min_relative_deviation: 0.0,
             min_duration: 1,
-            min_confidence: 0.3,
+            min_confidence: 0.6,
             close_score: 0.7,
             close_after: 3,
             max_duration: 288,
