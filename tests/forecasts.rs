@@ -101,7 +101,7 @@ fn a_limit_about_to_be_crossed_is_said_before_it_is() {
     };
     let config = shop.config(
         "agent.toml",
-        "[[rules]]\nmatch = { name = \"metric\" }\nlimit_above = 65.0\n",
+        "[alert]\nmin_confidence = 0.3\n[[rules]]\nmatch = { name = \"metric\" }\nlimit_above = 65.0\n",
     );
     let said = replay(&shop, 400, &["--config", config.to_str().unwrap()]);
     let alerts: Vec<Value> = said
