@@ -277,7 +277,7 @@ mod tests {
         Outlook {
             value,
             margin: Some(2.0),
-            confidence: 0.5,
+            confidence: 0.7,
         }
     }
 
@@ -329,7 +329,7 @@ mod tests {
             (firing.available_at.millis(), firing.start.millis()),
             (120_000, 120_000)
         );
-        assert_eq!((firing.value, firing.score, firing.confidence), (85.0, 1.0, 0.5));
+        assert_eq!((firing.value, firing.score, firing.confidence), (85.0, 1.0, 0.7));
         assert_eq!(firing.limit.unwrap().forecast, Some(93.0));
         assert_eq!(
             (escalated.value, escalated.score, escalated.confidence),
