@@ -239,7 +239,7 @@ fn every_mistake_is_named_at_once() {
         lag = 3
         history = "many"
         rarity = nan
-        warn_decades = 6
+        warn_decades = 7
         [alert]
         min_absolute_deviation = -1.0
         close_score = inf
@@ -276,7 +276,7 @@ fn every_mistake_is_named_at_once() {
             "expected a whole number, found the text \"many\"",
         ),
         ("score.rarity", "not a finite number"),
-        ("score.critical_decades", "more than warn_decades (6)"),
+        ("score.critical_decades", "more than warn_decades (7)"),
         ("alert.min_absolute_deviation", "less than 0"),
         ("alert.close_score", "not a finite number"),
         ("alert.max_duration", "expected a whole number"),
