@@ -4,14 +4,15 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::admin;
-use crate::support::agent::{Agent, until};
-use crate::support::broker::Broker;
+use crate::support::agent::{Agent, Workshop, until};
+use crate::support::broker::{Broker, Embedded, Shared};
 use crate::support::own_node::Node;
 use crate::support::root;
 use crate::support::scene::{Scene, assert_same, records, stop};
 use crate::support::stream::{self, PARTITIONS};
 
 const SAMPLES: usize = 120;
+const TAKEN: &str = "agent_occurrences_total{kind=\"sample_accepted\"}";
 
 fn acl(node: &Node, words: &[&str]) {
     let mut script = Command::new(root().join("scripts/kafka.sh"));
@@ -133,4 +134,82 @@ fn a_broker_that_stands_still_is_waited_for() {
     stop(agent);
     let whole = scene.undisturbed("slow-whole", &stream::ends(&records));
     assert_same(&scene.outputs("slow-live"), &whole);
+}
+
+/// What is not committed is read again by whoever goes on: nothing is worth waiting for.
+#[test]
+fn an_agent_whose_broker_is_away_stops_in_order() {
+    let Some(node) = Node::start() else { return };
+    let Some(mut scene) = Scene::new(node, "away") else {
+        return;
+    };
+    admin::create(&scene.broker.client(), &[("away", PARTITIONS)]);
+    let records = records(SAMPLES);
+    scene.broker.feed("away", &records);
+    for (group, is_there) in [("away-paused", true), ("away-killed", false)] {
+        let agent = scene.start(group, &[]);
+        until("samples", || agent.metric(TAKEN).filter(|taken| *taken > 0.0));
+        if is_there {
+            scene.broker.pause(Duration::from_secs(30));
+        } else {
+            scene.broker.restart(true, Duration::from_secs(600));
+        }
+        let (code, log, took) = agent.terminate();
+        println!("{group}: ended {took:?} after it was asked to");
+        assert_eq!(code, Some(0), "{log}");
+        until("the broker goes on", || {
+            scene.broker.tick();
+            (scene.broker.is_up() || !is_there).then_some(())
+        });
+    }
+}
+
+/// librdkafka does not close a consumer before its commits have an answer, or a minute is over.
+#[test]
+fn a_commit_without_an_answer_does_not_hold_up_the_end() {
+    let Some(shop) = Workshop::new() else { return };
+    let broker = Embedded::start(&[("quiet", 1), ("quiet-alerts", 1)]);
+    let text = format!(
+        "[kafka]\nbrokers = \"{}\"\ntopics = [\"quiet\"]\ngroup = \"quiet\"\ndelivery = \"at_least_once\"\n\
+         start = \"earliest\"\ncommit_interval = \"50s\"\ntransaction_timeout = \"1m\"\n[alerts]\ntopic = \"quiet-alerts\"\n",
+        broker.brokers()
+    );
+    let config = shop.config("quiet.toml", &text);
+    let agent = shop.start("quiet", &["--config", config.to_str().unwrap()]);
+    agent.ready();
+    let mut records = records(2);
+    records.retain(|record| record.partition == 0);
+    broker.feed("quiet", &records);
+    let series = "agent_series{partition=\"0\",topic=\"quiet\"}";
+    until("series", || agent.metric(series).filter(|series| *series > 0.0));
+    // The last publication finds the broker silent.
+    broker.slow_down(Duration::from_secs(600));
+    let (code, log, took) = agent.terminate();
+    println!("ended {took:?} after it was asked to");
+    assert_eq!(code, Some(0), "{log}");
+}
+
+/// Between two calls of one commit, as if the second never came back.
+#[test]
+fn a_call_that_never_comes_back_ends_the_process_and_the_next_goes_on() {
+    let Some(broker) = Shared::start() else { return };
+    let Some(scene) = Scene::new(broker, "stuck") else {
+        return;
+    };
+    admin::create(&scene.broker.client(), &[("stuck", PARTITIONS)]);
+    let records = records(SAMPLES);
+    let (first, rest) = records.split_at(records.len() / 2);
+    scene.broker.feed("stuck", first);
+    let mut agent = scene.start_at("stuck-live", &[], Some(("before_commit", 2)));
+    let status = until("the end", || agent.ended());
+    assert_eq!(status.code(), Some(69), "{}", agent.log());
+    let log = agent.log();
+    let last = log.lines().last().unwrap_or_default();
+    assert!(last.contains("a call to the brokers has not come back"), "{last}");
+    scene.broker.feed("stuck", rest);
+    let agent = scene.start("stuck-live", &[]);
+    scene.wait("stuck-live", &stream::ends(&records));
+    stop(agent);
+    let whole = scene.undisturbed("stuck-whole", &stream::ends(&records));
+    assert_same(&scene.outputs("stuck-live"), &whole);
 }

@@ -128,6 +128,11 @@ impl Embedded {
         Self(cluster)
     }
 
+    /// From now on answers come so much later.
+    pub(crate) fn slow_down(&self, delay: Duration) {
+        self.0.broker_round_trip_time(1, delay).unwrap();
+    }
+
     pub(crate) fn switch(&self, on: bool) {
         let switched = if on {
             self.0.broker_up(1)

@@ -61,6 +61,11 @@ session_timeout = "6s"
 
     /// An agent of this group, with its own output topics.
     pub(crate) fn start(&self, group: &str, settings: &[&str]) -> Agent {
+        self.start_at(group, settings, None)
+    }
+
+    /// The same, standing still at this failpoint when it comes there for the n-th time.
+    pub(crate) fn start_at(&self, group: &str, settings: &[&str], failpoint: Option<(&str, usize)>) -> Agent {
         let own = [
             format!("kafka.group={group}"),
             format!("kafka.transactional_id={group}"),
@@ -72,7 +77,12 @@ session_timeout = "6s"
         for setting in own.iter().map(String::as_str).chain(settings.iter().copied()) {
             arguments.extend(["--set", setting]);
         }
-        self.shop.start(group, &arguments)
+        let armed = failpoint.map(|(point, count)| {
+            let file = self.shop.path(&format!("{group}.failpoint"));
+            format!("{point} {count} hang {}", file.display())
+        });
+        let variables = armed.as_deref().map(|armed| ("AGENT_FAILPOINT", armed));
+        self.shop.start_with(group, &arguments, variables.as_slice())
     }
 
     pub(crate) fn wait(&self, group: &str, ends: &BTreeMap<i32, i64>) {

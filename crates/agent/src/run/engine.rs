@@ -27,7 +27,12 @@ const WINDOWS_A_ROUND: usize = 256;
 /// Outputs gathered before they are published ahead of the commit interval.
 const OUTPUTS_A_COMMIT: usize = 5_000;
 /// How long the brokers may take for a look-up, and one publication for its acknowledgements.
-pub(super) const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
+const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same once the process was asked to stop: calls under way, the last publication, giving it up and leaving the group must come to
+/// less than [`STOP_DEADLINE`](super::STOP_DEADLINE).
+const LAST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long leaving the group may take: librdkafka waits 5 s for a broker to hear of it.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(6);
 /// How long one look whether a broker answers again may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long after a second publication has failed partitions begin again; twice as long after each further one.
@@ -83,6 +88,17 @@ pub(crate) struct Parts {
     pub(crate) stop: Arc<AtomicBool>,
 }
 
+impl Parts {
+    /// How long the brokers may take for one answer.
+    pub(super) fn patience(&self) -> Duration {
+        if self.stop.load(Ordering::Relaxed) {
+            LAST_TIMEOUT
+        } else {
+            BROKER_TIMEOUT
+        }
+    }
+}
+
 impl Engine {
     pub(crate) fn new(own: Parts) -> Self {
         Self {
@@ -99,7 +115,17 @@ impl Engine {
     }
 
     /// Runs until asked to stop, then publishes what is finished. Nothing that live would not have scored is scored.
-    pub(crate) fn run(&mut self) -> Result<(), Failure> {
+    pub(crate) fn run(mut self) -> Result<(), Failure> {
+        let result = self.turn();
+        // A member that says good-bye hands its partitions over at once.
+        if let Err(error) = self.own.consumer.leave(LEAVE_TIMEOUT) {
+            tracing::warn!(%error, "the group has to wait for the session to end");
+        }
+        result?;
+        self.own.recorder.map_or(Ok(()), Recorder::finish)
+    }
+
+    fn turn(&mut self) -> Result<(), Failure> {
         let interval = Duration::from_millis(
             u64::try_from(self.own.settings.all().kafka.commit_interval).unwrap_or(500),
         );
@@ -133,16 +159,7 @@ impl Engine {
             }
         }
         self.own.readiness.set(Err("stopping".to_owned()));
-        self.publish()?;
-        // A member that says good-bye hands its partitions over at once.
-        self.own
-            .consumer
-            .release()
-            .map_err(|e| Failure::unavailable(&e))?;
-        if let Some(recorder) = self.own.recorder.take() {
-            recorder.finish()?;
-        }
-        Ok(())
+        self.publish()
     }
 
     fn event(&mut self, event: Event) -> Result<(), Failure> {
@@ -218,7 +235,7 @@ impl Engine {
             own.consumer.partition_count(topic, PROBE_TIMEOUT)?;
             let held = self.pulses.keys().find(|id| &*id.topic == topic);
             if let Some(id) = held.filter(|_| self.is_denied) {
-                may_read(&own.publisher.connection, &source_of(id), BROKER_TIMEOUT)?;
+                may_read(&own.publisher.connection, &source_of(id), own.patience())?;
             }
         }
         Ok(())
@@ -361,7 +378,7 @@ impl Engine {
         if (failures < 2 || since >= backoff(failures))
             && let Some(sources) = self.unanswered.take()
         {
-            match self.own.publisher.revive(BROKER_TIMEOUT) {
+            match self.own.publisher.revive(self.own.patience()) {
                 Ok(()) => self.assigned(&sources)?,
                 Err(error) => {
                     self.failed = (failures + 1, self.own.clock.elapsed());
@@ -449,10 +466,10 @@ impl Engine {
         }
         let next = publication.next.iter();
         let next: BTreeMap<TopicPartition, i64> = next.map(|(id, offset)| (source_of(id), *offset)).collect();
-        match self
-            .own
+        let own = &self.own;
+        match own
             .publisher
-            .publish(&self.own.consumer, &publication, &next, BROKER_TIMEOUT)
+            .publish(&own.consumer, &publication, &next, own.patience())
         {
             Ok(sent) => {
                 self.own.member.published(&publication.next);
@@ -468,7 +485,7 @@ impl Engine {
             }
             Err(error) => {
                 if error.kind != KafkaErrorKind::Fenced
-                    && let Err(consequence) = self.own.publisher.abort(BROKER_TIMEOUT)
+                    && let Err(consequence) = self.own.publisher.abort(self.own.patience())
                 {
                     self.unpublished(&consequence)?;
                 }

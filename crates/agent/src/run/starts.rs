@@ -9,7 +9,7 @@ use pipeline::{Kept, Origin, Past};
 
 use crate::clock;
 use crate::config::StartMode;
-use crate::run::engine::{BROKER_TIMEOUT, Parts, task_id};
+use crate::run::engine::{Parts, task_id};
 
 /// What this process knows of the group's topics that brokers do not keep: with a topic they forget what was committed of it.
 #[derive(Default)]
@@ -116,13 +116,13 @@ impl Starts {
         let anchor = match at.committed.filter(|_| kept.is_none()) {
             Some(offset) => own
                 .publisher
-                .record_time(source, at.low, offset, BROKER_TIMEOUT)?,
+                .record_time(source, at.low, offset, own.patience())?,
             None => None,
         };
         let all = own.settings.all();
         let from = anchor.unwrap_or_else(clock::now) + -all.state.lookback;
         let one = std::slice::from_ref(source);
-        let lookback = own.consumer.offsets_at(one, from, BROKER_TIMEOUT)?;
+        let lookback = own.consumer.offsets_at(one, from, own.patience())?;
         let lookback = lookback.get(source).copied().flatten();
         let position = at.position(kept, lookback);
         self.tell(own, source, position.gap().or(is_anew.then_some(Gap::Anew)));
@@ -150,7 +150,7 @@ impl Starts {
             if topics.contains_key(&source.topic) {
                 continue;
             }
-            let count = own.consumer.partition_count(&source.topic, BROKER_TIMEOUT)?;
+            let count = own.consumer.partition_count(&source.topic, own.patience())?;
             let partitions = i32::try_from(count).unwrap_or(i32::MAX);
             let every: Vec<TopicPartition> = (0..partitions)
                 .map(|partition| TopicPartition {
@@ -158,7 +158,7 @@ impl Starts {
                     partition,
                 })
                 .collect();
-            let committed = own.consumer.committed_with_notes(&every, BROKER_TIMEOUT)?;
+            let committed = own.consumer.committed_with_notes(&every, own.patience())?;
             let notes = committed.values().flatten();
             let notes = notes.map(|(_, note)| note.parse().ok()).collect();
             topics.insert(Arc::clone(&source.topic), OfTopic { partitions, notes });
@@ -166,7 +166,7 @@ impl Starts {
         }
         let mut found = BTreeMap::new();
         for source in sources {
-            let (low, high) = own.consumer.bounds(source, BROKER_TIMEOUT)?;
+            let (low, high) = own.consumer.bounds(source, own.patience())?;
             let committed = all.get(source).and_then(Option::as_ref);
             let committed = committed.filter(|_| !self.anew.contains(source));
             let at = Found {

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -76,9 +77,9 @@ pub enum Start {
     End,
 }
 
-/// A member of a consumer group.
+/// A member of a consumer group. Dropped, it leaves the group, and waits for as long as that takes; [`Consumer::leave`] does not.
 pub struct Consumer {
-    inner: BaseConsumer<Hand>,
+    inner: Membership,
     /// The membership under which the current assignment was made. Taken with the assignment and never later: a member
     /// that has dropped out has an empty one, which brokers accept from transactions as "fences nobody".
     membership: Option<ConsumerGroupMetadata>,
@@ -106,7 +107,7 @@ impl Consumer {
             .subscribe(&names)
             .map_err(|e| KafkaError::new("subscribe", &e))?;
         Ok(Self {
-            inner,
+            inner: Membership(inner),
             membership: None,
             topics: BTreeMap::new(),
             notes: BTreeMap::new(),
@@ -178,6 +179,26 @@ impl Consumer {
     pub fn release(&mut self) -> Result<(), KafkaError> {
         self.membership = None;
         self.inner.unassign().map_err(|e| KafkaError::new("release", &e))
+    }
+
+    /// Leaves the group, so that it need not wait for the session to end. librdkafka first waits for every commit that has no answer yet,
+    /// which takes a minute where the coordinator is gone; after `timeout` that goes on behind our back.
+    ///
+    /// # Errors
+    /// When it has not left in `timeout`.
+    pub fn leave(self, timeout: Duration) -> Result<(), KafkaError> {
+        let (left, heard) = mpsc::channel();
+        let membership = self.inner;
+        std::thread::spawn(move || {
+            drop(membership);
+            // Whoever does not listen any more does not mind.
+            let _ = left.send(());
+        });
+        heard.recv_timeout(timeout).map_err(|_| KafkaError {
+            operation: "leave the group",
+            kind: KafkaErrorKind::Unavailable,
+            message: "its coordinator does not answer".to_owned(),
+        })
     }
 
     /// Offsets that the group has committed: `None` where it never has. Waits for open transactions to end.
@@ -377,15 +398,23 @@ impl Consumer {
 const COMMIT: &str = "commit offsets";
 const LOOK_UP: &str = "look up committed offsets";
 
-/// Leaves the group. What was not committed will be read again.
-impl Drop for Consumer {
+/// Leaves the group when it is dropped. What was not committed will be read again.
+struct Membership(BaseConsumer<Hand>);
+
+impl Deref for Membership {
+    type Target = BaseConsumer<Hand>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Drop for Membership {
     fn drop(&mut self) {
         // From here on nobody answers rebalances, and closing waits for an answer.
-        self.inner.context().closing.store(true, Ordering::Relaxed);
-        if let Some(Event::Revoked { .. } | Event::Assigned(_)) = self.inner.context().take() {
-            // An answer that is still owed. A failure means that there is nothing left to let go of.
-            let _ = self.inner.unassign();
-        }
+        self.context().closing.store(true, Ordering::Relaxed);
+        // One may be owed already. A failure means that there is nothing left to let go of.
+        let _ = self.unassign();
     }
 }
 
@@ -513,5 +542,49 @@ impl fmt::Display for TopicPartition {
 impl fmt::Debug for Consumer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Consumer").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    /// The group's first member, at work on the only partition of `in`.
+    fn member(brokers: String) -> (Consumer, TopicPartition) {
+        let group = GroupSettings {
+            group: "g".to_owned(),
+            instance_id: None,
+            session_timeout: Duration::from_secs(6),
+        };
+        let connection = ConnectionSettings::new(brokers);
+        let mut consumer = Consumer::connect(&connection, &group, &["in".to_owned()]).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let source = loop {
+            assert!(Instant::now() < deadline, "no assignment");
+            if let Some(Event::Assigned(sources)) = consumer.poll(Duration::from_millis(10)) {
+                break sources[0].clone();
+            }
+        };
+        consumer.assign(&[(source.clone(), Start::Beginning)]).unwrap();
+        (consumer, source)
+    }
+
+    #[test]
+    fn who_leaves_does_not_wait_for_a_commit_without_an_answer() {
+        let broker = MockCluster::new(1).unwrap();
+        broker.create_topic("in", 1, 1).unwrap();
+        let limit = Duration::from_secs(8);
+        let (one, _) = member(broker.bootstrap_servers());
+        assert!(one.leave(limit).is_ok());
+        let (other, source) = member(broker.bootstrap_servers());
+        broker
+            .broker_round_trip_time(1, Duration::from_secs(600))
+            .unwrap();
+        let next = other.next_offsets(&BTreeMap::from([(source, 0)])).unwrap();
+        other.inner.commit(&next, CommitMode::Async).unwrap();
+        let error = other.leave(limit).unwrap_err();
+        assert_eq!(error.kind, KafkaErrorKind::Unavailable);
     }
 }

@@ -142,7 +142,8 @@ impl Producer {
         }
     }
 
-    /// Makes everything sent since [`begin`](Self::begin) and the next offset to process by input partition final.
+    /// Makes everything sent since [`begin`](Self::begin) and the next offset to process by input partition final, in `timeout` or
+    /// little more.
     ///
     /// # Errors
     /// By kind: [`Abortable`](super::KafkaErrorKind::Abortable), [`Lost`](super::KafkaErrorKind::Lost) and everything else that
@@ -162,17 +163,19 @@ impl Producer {
                 consumer.commit(next, timeout)
             };
         }
+        let deadline = Instant::now() + timeout;
+        let left = || deadline.saturating_duration_since(Instant::now()).max(LEAST);
         // A record that could not be written fails the transaction, which knows the cause better than the record.
         self.wait(timeout)?;
         if !next.is_empty() {
             failpoint::pass("before_offsets");
             self.inner
-                .send_offsets_to_transaction(&consumer.next_offsets(next)?, consumer.membership()?, timeout)
+                .send_offsets_to_transaction(&consumer.next_offsets(next)?, consumer.membership()?, left())
                 .map_err(|e| KafkaError::new("add offsets to the transaction", &e))?;
             failpoint::pass("after_offsets");
         }
         failpoint::pass("before_commit");
-        self.commit_transaction(timeout)
+        self.commit_transaction(left())
             .map_err(|e| KafkaError::new("commit the transaction", &e))?;
         failpoint::pass("after_commit");
         Ok(())
@@ -244,6 +247,9 @@ impl Producer {
         usize::try_from(self.inner.in_flight_count()).unwrap_or(0)
     }
 }
+
+/// What every step of a commit has, however long those before it took.
+const LEAST: Duration = Duration::from_secs(1);
 
 /// Delivery reports: the first failure since the last begin is what a commit must not overlook.
 #[derive(Default)]
