@@ -149,7 +149,7 @@ fn a_restart_cannot_be_seen_in_the_outputs() {
     let records = stream::records(SERIES, SAMPLES, start);
     let (first, rest) = records.split_at(records.len() * 2 / 3);
     let config = config(&shop, &broker, "again");
-    let arguments = ["--config", config.to_str().unwrap()];
+    let arguments = ["--config", config.to_str().unwrap(), "--set", "state.topic=off"];
     broker.feed("again", first);
     let running = shop.start("first", &arguments);
     broker.wait_committed("again", "again", &stream::ends(first));
@@ -198,28 +198,26 @@ fn a_restart_cannot_be_seen_in_the_outputs() {
     }
 }
 
-/// The lookback is of no use here: what a restart knows it has from the state topic, and from nowhere else.
+/// The lookback is of no use here: what a restart knows it has from the state topic, which is there by default, and from nowhere else.
 #[test]
-fn with_a_state_topic_a_kill_cannot_be_seen_in_the_outputs() {
+fn a_kill_cannot_be_seen_in_the_outputs() {
     let Some(broker) = Real::start() else { return };
     let Some(shop) = Workshop::new() else { return };
     let start = agent::clock::now().millis() / 10_000 * 10_000 - 3_600_000;
     let records = stream::records(SERIES, SAMPLES, start);
     let config = config(&shop, &broker, "kept");
-    let (path, state) = (config.to_str().unwrap(), "state.topic=kept-state");
     let arguments = [
         "--config",
-        path,
+        config.to_str().unwrap(),
         "--set",
         "state.lookback=0s",
         "--set",
         "kafka.transactional_id=kept",
     ];
-    let keeping = [&arguments[..], &["--set", state]].concat();
     let cuts = [records.len() / 3, records.len() * 2 / 3, records.len()];
     let mut fed = 0;
     for (life, cut) in cuts.into_iter().enumerate() {
-        let running = shop.start(&format!("life-{life}"), &keeping);
+        let running = shop.start(&format!("life-{life}"), &arguments);
         broker.feed("kept", &records[fed..cut]);
         fed = cut;
         broker.wait_committed("kept", "kept", &stream::ends(&records[..cut]));
@@ -240,7 +238,7 @@ fn with_a_state_topic_a_kill_cannot_be_seen_in_the_outputs() {
         "dead_letter.topic=one-dead",
     ];
     let mut whole = arguments[..2].to_vec();
-    for set in others.into_iter().chain(["kafka.group=one"]) {
+    for set in others.into_iter().chain(["kafka.group=one", "state.topic=off"]) {
         whole.extend(["--set", set]);
     }
     let running = shop.start("whole", &whole);

@@ -11,6 +11,8 @@ use crate::support::scene::{KINDS, Outputs, Scene, assert_same, chain, records, 
 use crate::support::stream::{self, PARTITIONS};
 
 const SAMPLES: usize = 120;
+/// No state topic: the lookback is read again instead.
+const OFF: &str = "state.topic=off";
 
 fn scene(topic: &'static str, partitions: i32) -> Option<Scene<Shared>> {
     let scene = Scene::new(Shared::start()?, topic)?;
@@ -62,8 +64,7 @@ fn a_topic_made_again_under_a_running_agent_is_read_from_its_oldest_record() {
         return;
     };
     let groups = ["remade-plain", "remade-kept"];
-    let state = "state.topic=remade-state";
-    let agents = [scene.start(groups[0], &[]), scene.start(groups[1], &[state])];
+    let agents = [scene.start(groups[0], &[OFF]), scene.start(groups[1], &[])];
     let mut whole = Vec::new();
     for (life, samples) in [SAMPLES, SAMPLES - 20, SAMPLES - 10].into_iter().enumerate() {
         if life == 2 {
@@ -106,8 +107,10 @@ fn a_topic_made_again_while_no_agent_runs_is_read_from_its_oldest_record() {
     let Some(scene) = scene("swapped", PARTITIONS) else {
         return;
     };
-    let kept = ["kafka.start=latest", "state.topic=swapped-state"];
-    let groups: [(&str, &[&str]); 2] = [("swapped-plain", &[]), ("swapped-kept", &kept)];
+    let groups: [(&str, &[&str]); 2] = [
+        ("swapped-plain", &[OFF]),
+        ("swapped-kept", &["kafka.start=latest"]),
+    ];
     let nothing = (0..PARTITIONS).map(|partition| (partition, 0)).collect();
     let agents = groups.map(|(group, settings)| scene.start(group, settings));
     groups
@@ -144,11 +147,8 @@ fn records_deleted_before_they_were_processed_are_counted() {
         return;
     };
     let groups: [(&str, &[&str]); 2] = [
-        ("expired-plain", &[]),
-        (
-            "expired-kept",
-            &["state.topic=expired-state", "state.lookback=0s"],
-        ),
+        ("expired-plain", &[OFF]),
+        ("expired-kept", &["state.lookback=0s"]),
     ];
     let records = records(SAMPLES);
     let (first, rest) = records.split_at(records.len() / 2);

@@ -192,7 +192,7 @@ fn config(way: Way, broker: &Broker, dir: &Path) -> PathBuf {
     let state = if way.keeps_state {
         format!("[state]\ntopic = \"{name}-state\"\n")
     } else {
-        String::new()
+        "[state]\ntopic = \"off\"\n".to_owned()
     };
     let text = format!(
         "[kafka]\nbrokers = \"{}\"\ntopics = [\"recovery\"]\ngroup = \"{name}\"\n{member}{state}\

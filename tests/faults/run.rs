@@ -536,7 +536,7 @@ fn config(node: &Node, topics: &Topics, delivery: &str, keeps_state: bool) -> St
     let state = if keeps_state {
         format!("[state]\ntopic = \"{}\"\nlookback = \"0s\"\n", topics.state)
     } else {
-        String::new()
+        "[state]\ntopic = \"off\"\n".to_owned()
     };
     let Topics {
         input,

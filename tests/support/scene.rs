@@ -114,7 +114,7 @@ session_timeout = "6s"
 
     /// The topic as it is now, by a group that nothing disturbs; its outputs.
     pub(crate) fn undisturbed(&self, group: &str, ends: &BTreeMap<i32, i64>) -> Outputs {
-        let agent = self.start(group, &[]);
+        let agent = self.start(group, &["state.topic=off"]);
         self.wait(group, ends);
         stop(agent);
         self.outputs(group)

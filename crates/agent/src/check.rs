@@ -84,9 +84,16 @@ fn topics(settings: &AgentSettings) -> Topics {
         all.dead_letter_topic.as_ref(),
         all.canary.as_ref().map(|canary| &canary.topic),
     ];
-    for topic in all.kafka.topics.iter().chain(outputs.into_iter().flatten()) {
+    let state = settings.state_topic();
+    let topics = all.kafka.topics.iter().chain(outputs.into_iter().flatten());
+    for topic in topics.chain(&state) {
         match consumer.partition_count(topic, BROKER_TIMEOUT) {
             Ok(n) => found.lines.push(format!("topic {topic}: {n} partitions")),
+            Err(error) if error.kind == KafkaErrorKind::UnknownTopic && state.as_ref() == Some(topic) => {
+                found
+                    .lines
+                    .push(format!("topic {topic}: is made at the first start"));
+            }
             Err(error) => {
                 found
                     .problems

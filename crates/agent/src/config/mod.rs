@@ -71,8 +71,8 @@ fn settings(tree: Value, notes: &Notes) -> Settings {
     let alert = sections::alert(root.section("alert"));
     let rules = root.sections("rules");
     let maintenance = root.sections("maintenance");
+    let kafka = sections::kafka(root.section("kafka"));
     let settings = Settings {
-        kafka: sections::kafka(root.section("kafka")),
         alerts: sections::alerts(root.section("alerts")),
         scores_topic: sections::optional_topic(root.section("scores")),
         forecasts_topic: sections::optional_topic(root.section("forecasts")),
@@ -80,7 +80,8 @@ fn settings(tree: Value, notes: &Notes) -> Settings {
         canary: sections::canary(root.section("canary")),
         zone: sections::files(root.section("files")),
         labels: sections::labels(root.section("labels")),
-        state: sections::state(root.section("state")),
+        state: sections::state(root.section("state"), &kafka),
+        kafka,
         rules: rules
             .into_iter()
             .map(|rule| rules::rule(rule, windows, score, alert))

@@ -127,9 +127,30 @@ pub(super) fn labels(mut s: Section<'_>) -> LabelRules {
     }
 }
 
-pub(super) fn state(mut s: Section<'_>) -> StateSettings {
+/// What `state.topic` says.
+enum Named {
+    ByGroup,
+    Off,
+    As(String),
+}
+
+pub(super) fn state(mut s: Section<'_>, kafka: &KafkaSettings) -> StateSettings {
+    let named = s.get_or("topic", Named::Off, |value| match value {
+        ValueKind::String(word) if word == "auto" => Ok(Named::ByGroup),
+        ValueKind::String(word) if word == "off" => Ok(Named::Off),
+        name => topic(name).map(Named::As),
+    });
+    let topic = match named {
+        Named::ByGroup if kafka.delivery == DeliveryMode::Transactional => {
+            let name = topic(&ValueKind::String(format!("{}-state", kafka.group)));
+            let wrong = |why| s.note("topic", format!("named by kafka.group, which does not do: {why}"));
+            name.map_err(wrong).ok()
+        }
+        Named::As(name) => Some(name),
+        Named::ByGroup | Named::Off => None,
+    };
     let settings = StateSettings {
-        topic: s.get("topic", topic),
+        topic,
         lookback: s.get_or("lookback", 0, duration(0..=YEAR)),
         max_series: s.get_or("max_series", 1, whole(1..=10_000_000)),
         series_ttl: s.get_or("series_ttl", 0, duration(60 * SECOND..=YEAR)),

@@ -121,7 +121,7 @@ pub struct AlertsSettings {
 /// `[state]`. Durations in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateSettings {
-    /// Topic on which state is kept; `None`: none is.
+    /// Topic on which state is kept, where delivery is transactional; `None`: none is.
     pub topic: Option<String>,
     /// What is read again after a restart.
     pub lookback: DurationMs,

@@ -37,6 +37,22 @@ fn the_default_file_says_what_the_stages_do_by_default() {
     assert_eq!(settings.state.lookback, 26 * 3_600_000);
 }
 
+#[test]
+fn the_state_topic_follows_from_the_group() {
+    let topic = |text: &str| parse(text).unwrap().state.topic;
+    assert_eq!(topic("").as_deref(), Some("agent-state"));
+    assert_eq!(topic("kafka.group = \"b\"").as_deref(), Some("b-state"));
+    assert_eq!(topic("state.topic = \"kept\"").as_deref(), Some("kept"));
+    assert_eq!(topic("state.topic = \"off\""), None);
+    assert_eq!(topic("kafka.delivery = \"at_least_once\""), None);
+    let found = mistakes("kafka.group = \"of ours\"");
+    assert!(
+        found["state.topic"].contains("`of ours-state` is no topic name"),
+        "{found:?}"
+    );
+    assert!(parse("kafka.group = \"of ours\"\nstate.topic = \"off\"").is_ok());
+}
+
 /// What is commented out in the default file is a setting, too: with the marks taken off, it must still be right.
 #[test]
 fn the_commented_settings_are_right() {
