@@ -51,9 +51,15 @@ pub struct ScoreSpec {
     pub critical_decades: f64,
     /// Buckets for which an event under way is kept out of its own reference; then it becomes normal.
     pub hold: usize,
-    /// Reference length at which the history part of the confidence is one half.
+    /// Reference length at which the history part of the confidence is one half, unless [`Self::half_history_time`] makes it less.
     pub half_history: f64,
+    /// Time that a reference so long spans: with longer intervals fewer errors do, but no fewer than [`LEAST_HALF_HISTORY`]. What a new
+    /// series must show first is a day, not a number of buckets.
+    pub half_history_time: DurationMs,
 }
+
+/// Errors that halve doubt at any interval: fewer have no tail to speak of.
+const LEAST_HALF_HISTORY: f64 = 100.0;
 
 impl Default for ScoreSpec {
     fn default() -> Self {
@@ -77,11 +83,18 @@ impl Default for ScoreSpec {
             critical_decades: 6.5,
             hold: 100,
             half_history: 300.0,
+            half_history_time: 25 * 3_600_000,
         }
     }
 }
 
 impl ScoreSpec {
+    /// Errors at which the history part of the confidence is one half, at this interval (milliseconds).
+    fn half_history(&self, interval: DurationMs) -> f64 {
+        let of_time = self.half_history_time as f64 / interval.max(1) as f64;
+        self.half_history.min(of_time.max(LEAST_HALF_HISTORY))
+    }
+
     /// Buckets to a coarse one; 0 where none is wanted, or none would count.
     #[must_use]
     pub fn coarse_buckets(&self) -> u32 {
@@ -340,7 +353,7 @@ impl SeriesScorer {
             value,
             half_width: self.prediction.error_at(&spec.tail, floor, spec.warn_decades),
             margin: median.map(|median| misses.fold(median, f64::max)),
-            confidence: confidence(spec, self.prediction.len(), filled_share, 1.0),
+            confidence: confidence(spec, context.interval, self.prediction.len(), (filled_share, 1.0)),
         }
     }
 
@@ -463,7 +476,12 @@ impl SeriesScorer {
             score: spec.scale(combined),
             peak: spec.scale(peak),
             threshold: leading.error_at(&spec.tail, floor, spec.warn_decades),
-            confidence: confidence(spec, history, waiting.filled_share, seen_share),
+            confidence: confidence(
+                spec,
+                context.interval,
+                history,
+                (waiting.filled_share, seen_share),
+            ),
             parts: Parts {
                 reconstruction: spec.scale(reconstruction),
                 prediction: waiting.forecast.map(|_| spec.scale(prediction)),
@@ -554,13 +572,19 @@ fn median_of(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| median(values))
 }
 
-/// Confidence of a score in [0, 1]: `n/(n + half_history) · (1 − 0.6·filled) · seen`, with `n` errors in the reference,
-/// the share of filled-in buckets and the share of the `lag + 1` windows that saw the bucket (of one more where there was a
-/// forecast: the window before it). Monotone in each.
+/// Confidence of a score in [0, 1]: `n/(n + half) · (1 − 0.6·filled) · seen`, with `n` errors in the reference, `half` of them at this
+/// interval (300, or 25 hours of them, but at least 100), the share of filled-in buckets and the share of the `lag + 1` windows that saw
+/// the bucket (of one more where there was a forecast: the window before it). Monotone in each.
 #[must_use]
-pub fn confidence(spec: &ScoreSpec, history: usize, filled_share: f64, seen_share: f64) -> f64 {
+pub fn confidence(
+    spec: &ScoreSpec,
+    interval: DurationMs,
+    history: usize,
+    (filled_share, seen_share): (f64, f64),
+) -> f64 {
     let n = history as f64;
-    n / (n + spec.half_history) * (1.0 - 0.6 * filled_share.clamp(0.0, 1.0)) * seen_share.clamp(0.0, 1.0)
+    let grown = n / (n + spec.half_history(interval));
+    grown * (1.0 - 0.6 * filled_share.clamp(0.0, 1.0)) * seen_share.clamp(0.0, 1.0)
 }
 
 struct Context<'a> {

@@ -346,8 +346,30 @@ proptest! {
     #[test]
     fn confidence_is_monotone(a in 0usize..9000, b in 0usize..9000, f in 0.0..1.0f64, g in 0.0..1.0f64, s in 0.0..1.0f64, u in 0.0..1.0f64) {
         let spec = ScoreSpec::default();
-        prop_assert!(confidence(&spec, a.min(b), f, s) <= confidence(&spec, a.max(b), f, s));
-        prop_assert!(confidence(&spec, a, f.max(g), s) <= confidence(&spec, a, f.min(g), s));
-        prop_assert!(confidence(&spec, a, f, s.min(u)) <= confidence(&spec, a, f, s.max(u)));
+        let of = |history, filled, seen| confidence(&spec, 60_000, history, (filled, seen));
+        prop_assert!(of(a.min(b), f, s) <= of(a.max(b), f, s));
+        prop_assert!(of(a, f.max(g), s) <= of(a, f.min(g), s));
+        prop_assert!(of(a, f, s.min(u)) <= of(a, f, s.max(u)));
     }
+
+    #[test]
+    fn confidence_grows_no_slower_with_longer_intervals(n in 0usize..9000, i in 1i64..100_000_000, j in 1i64..100_000_000) {
+        let spec = ScoreSpec::default();
+        let of = |interval| confidence(&spec, interval, n, (0.0, 1.0));
+        prop_assert!(of(i.min(j)) <= of(i.max(j)));
+    }
+}
+
+/// A day and a half of five minutes, as many scores of less, and fewer of more.
+#[test]
+fn a_new_series_is_believed_after_so_many_scores() {
+    let spec = ScoreSpec::default();
+    let scores = |minutes: i64| {
+        let believed = |n: &usize| confidence(&spec, minutes * 60_000, *n, (0.0, 1.0)) >= 0.6;
+        (1..).find(believed).unwrap()
+    };
+    assert_eq!(
+        [1, 5, 10, 15, 60, 1440].map(scores),
+        [450, 450, 225, 150, 150, 150]
+    );
 }
