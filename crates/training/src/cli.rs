@@ -57,12 +57,12 @@ pub(crate) struct DcganArgs {
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
     /// Passes of the GAN over the digits.
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = positive)]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = positive)]
     pub(crate) epochs: usize,
     /// Images of a batch.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = positive)]
     pub(crate) batch: usize,
-    /// Adam's rate for generator and discriminator at the start; over the second half it falls to nothing.
+    /// Adam's rate for generator and discriminator at the start; over the last quarter it falls to nothing.
     #[arg(long, value_name = "RATE", default_value_t = 0.0005, value_parser = rate)]
     pub(crate) learning_rate: f64,
     /// Decay a step of the average of the generator's weights that drawings are made with; 0 takes the weights themselves.

@@ -9,10 +9,6 @@ use std::ops::Range;
 use crate::math::{Mat, MatMut, Write, add_column_sums, add_row, gemm};
 use crate::params::{Init, Layout};
 
-/// Sides of the kernel (pixels).
-pub const SIDE: usize = 5;
-/// Pixels off the image that a patch at its edge reaches; they count as zeros.
-const PAD: usize = SIDE / 2;
 /// Samples of a product: enough to fill the processor's units, few enough for the patches to stay in its cache.
 const TOGETHER: usize = 4;
 
@@ -43,30 +39,38 @@ impl Image {
     }
 }
 
-/// A convolution from `wide` to `narrow`, or its transpose; kernel `[5, 5, wide channels, narrow channels]`.
+/// A convolution from `wide` to `narrow`, or its transpose; kernel `[side, side, wide channels, narrow channels]`.
 #[derive(Clone, Debug)]
 pub struct Conv2d {
     /// Kernel in the net's flat weights.
     pub kernel: Range<usize>,
     /// Bias in the net's flat weights, a value a channel of the output.
     pub bias: Range<usize>,
+    /// Pixels of a row of the kernel, and rows.
+    side: usize,
     wide: Image,
     narrow: Image,
     transposed: bool,
 }
 
 impl Conv2d {
-    /// A convolution; the side of `input` is a multiple of that of `output`, which is its stride.
-    pub fn new(layout: &mut Layout, name: &str, input: Image, output: Image) -> Self {
-        Self::between(layout, name, (input, output), false)
+    /// A convolution with a kernel of `side` × `side` pixels; the side of `input` is a multiple of that of `output`, which is its stride.
+    pub fn new(layout: &mut Layout, name: &str, side: usize, input: Image, output: Image) -> Self {
+        Self::between(layout, name, side, (input, output), false)
     }
 
     /// A transposed convolution; the side of `output` is a multiple of that of `input`.
-    pub fn transposed(layout: &mut Layout, name: &str, input: Image, output: Image) -> Self {
-        Self::between(layout, name, (output, input), true)
+    pub fn transposed(layout: &mut Layout, name: &str, side: usize, input: Image, output: Image) -> Self {
+        Self::between(layout, name, side, (output, input), true)
     }
 
-    fn between(layout: &mut Layout, name: &str, (wide, narrow): (Image, Image), transposed: bool) -> Self {
+    fn between(
+        layout: &mut Layout,
+        name: &str,
+        side: usize,
+        (wide, narrow): (Image, Image),
+        transposed: bool,
+    ) -> Self {
         assert!(
             wide.side.is_multiple_of(narrow.side),
             "a stride is a whole number"
@@ -77,13 +81,14 @@ impl Conv2d {
             (wide, narrow)
         };
         let init = Init::Glorot {
-            fan_in: SIDE * SIDE * input.channels,
-            fan_out: SIDE * SIDE * output.channels,
+            fan_in: side * side * input.channels,
+            fan_out: side * side * output.channels,
         };
-        let shape = [SIDE, SIDE, wide.channels, narrow.channels];
+        let shape = [side, side, wide.channels, narrow.channels];
         Self {
             kernel: layout.push(format!("{name}.kernel"), &shape, init),
             bias: layout.push(format!("{name}.bias"), &[output.channels], Init::Zeros),
+            side,
             wide,
             narrow,
             transposed,
@@ -141,7 +146,7 @@ impl Conv2d {
 
     /// Values of a patch.
     fn taps(&self) -> usize {
-        SIDE * SIDE * self.wide.channels
+        self.side * self.side * self.wide.channels
     }
 
     fn narrow(&self, kernel: &[f32], wide: &[f32], narrow: &mut [f32], patches: &mut Vec<f32>) {
@@ -192,11 +197,13 @@ impl Conv2d {
     fn for_each_run(&self, rows: usize, mut act: impl FnMut(Range<usize>, Range<usize>)) {
         let Image { side, channels } = self.wide;
         let stride = side / self.narrow.side;
+        // Pixels off the image that a patch at its edge reaches; they count as zeros.
+        let pad = (self.side - 1) / 2;
         // First and last pixel of a patch on the image, and how far the first is off it.
         let reach = |at: usize| {
-            let from = (at * stride).saturating_sub(PAD);
-            let to = (at * stride + SIDE - PAD).min(side);
-            (from, to, (from + PAD) - at * stride)
+            let from = (at * stride).saturating_sub(pad);
+            let to = (at * stride + self.side - pad).min(side);
+            (from, to, (from + pad) - at * stride)
         };
         for row in 0..rows {
             let (sample, pixel) = (row / self.narrow.pixels(), row % self.narrow.pixels());
@@ -205,7 +212,7 @@ impl Conv2d {
             let len = (right - left) * channels;
             for y in top..bottom {
                 let image = sample * self.wide.len() + (y * side + left) * channels;
-                let tap = (skipped + y - top) * SIDE + off;
+                let tap = (skipped + y - top) * self.side + off;
                 let patch = row * self.taps() + tap * channels;
                 act(image..image + len, patch..patch + len);
             }
@@ -240,11 +247,14 @@ mod tests {
         values
     }
 
-    fn both() -> [(Conv2d, Layout); 2] {
-        let (mut a, mut b) = (Layout::default(), Layout::default());
-        let down = Conv2d::new(&mut a, "down", WIDE, NARROW);
-        let up = Conv2d::transposed(&mut b, "up", NARROW, WIDE);
-        [(down, a), (up, b)]
+    /// A convolution and its transpose, with kernels of several sides.
+    fn all() -> impl Iterator<Item = [(Conv2d, Layout); 2]> {
+        [3, 4, 5].into_iter().map(|side| {
+            let (mut a, mut b) = (Layout::default(), Layout::default());
+            let down = Conv2d::new(&mut a, "down", side, WIDE, NARROW);
+            let up = Conv2d::transposed(&mut b, "up", side, NARROW, WIDE);
+            [(down, a), (up, b)]
+        })
     }
 
     fn out(layer: &Conv2d, weights: &[f32], x: &[f32]) -> Vec<f32> {
@@ -257,51 +267,60 @@ mod tests {
         a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
     }
 
+    /// Value number `at` of what comes out.
+    fn one(layer: &Conv2d, weights: &[f32], x: &[f32], at: usize) -> f32 {
+        let (side, pad) = (layer.side, [1, 1, 2][layer.side - 3]);
+        let (sample, rest) = (at / NARROW.len(), at % NARROW.len());
+        let (pixel, filter) = (rest / NARROW.channels, rest % NARROW.channels);
+        let mut sum = weights[layer.bias.start + filter];
+        for tap in 0..side * side {
+            let y = (2 * (pixel / NARROW.side) + tap / side).wrapping_sub(pad);
+            let column = (2 * (pixel % NARROW.side) + tap % side).wrapping_sub(pad);
+            if y >= WIDE.side || column >= WIDE.side {
+                continue;
+            }
+            for channel in 0..WIDE.channels {
+                let input = sample * WIDE.len() + (y * WIDE.side + column) * WIDE.channels + channel;
+                let tap = (tap * WIDE.channels + channel) * NARROW.channels + filter;
+                sum += x[input] * weights[layer.kernel.start + tap];
+            }
+        }
+        sum
+    }
+
     /// Against the definition, value by value.
     #[test]
     fn a_convolution_is_a_sum_over_its_patch() {
-        let [(layer, layout), _] = both();
-        let (weights, x) = (numbers(0, layout.len()), numbers(1, 2 * WIDE.len()));
-        let got = out(&layer, &weights, &x);
-        for (at, got) in got.iter().enumerate() {
-            let (sample, rest) = (at / NARROW.len(), at % NARROW.len());
-            let (pixel, filter) = (rest / NARROW.channels, rest % NARROW.channels);
-            let mut want = weights[layer.bias.start + filter];
-            for tap in 0..SIDE * SIDE {
-                let y = (2 * (pixel / NARROW.side) + tap / SIDE).wrapping_sub(PAD);
-                let column = (2 * (pixel % NARROW.side) + tap % SIDE).wrapping_sub(PAD);
-                if y >= WIDE.side || column >= WIDE.side {
-                    continue;
-                }
-                for channel in 0..WIDE.channels {
-                    let input = sample * WIDE.len() + (y * WIDE.side + column) * WIDE.channels + channel;
-                    let tap = (tap * WIDE.channels + channel) * NARROW.channels + filter;
-                    want += x[input] * weights[layer.kernel.start + tap];
-                }
+        for [(layer, layout), _] in all() {
+            let (weights, x) = (numbers(0, layout.len()), numbers(1, 2 * WIDE.len()));
+            for (at, got) in out(&layer, &weights, &x).iter().enumerate() {
+                let want = one(&layer, &weights, &x, at);
+                let side = layer.side;
+                assert!((got - want).abs() < 1e-4, "{side}, {at}: {got}, not {want}");
             }
-            assert!((got - want).abs() < 1e-4, "{at}: {got}, not {want}");
         }
     }
 
     /// `⟨W·x, y⟩ = ⟨x, Wᵀ·y⟩`, with the same kernel in both.
     #[test]
     fn the_transposed_layer_is_the_transpose() {
-        let [(down, layout), (up, _)] = both();
-        let mut weights = numbers(0, layout.len());
-        weights[down.bias.clone()].fill(0.0);
-        let (x, y) = (
-            numbers(1, SAMPLES * WIDE.len()),
-            numbers(2, SAMPLES * NARROW.len()),
-        );
-        let forth = dot(&out(&down, &weights, &x), &y);
-        let back = dot(&x, &out(&up, &weights, &y));
-        assert!((forth - back).abs() < 1e-3 * forth.abs(), "{forth}, {back}");
+        for [(down, layout), (up, _)] in all() {
+            let mut weights = numbers(0, layout.len());
+            weights[down.bias.clone()].fill(0.0);
+            let (x, y) = (
+                numbers(1, SAMPLES * WIDE.len()),
+                numbers(2, SAMPLES * NARROW.len()),
+            );
+            let forth = dot(&out(&down, &weights, &x), &y);
+            let back = dot(&x, &out(&up, &weights, &y));
+            assert!((forth - back).abs() < 1e-3 * forth.abs(), "{forth}, {back}");
+        }
     }
 
     /// Input, kernel and bias of either layer against central differences of `⟨out, r⟩`.
     #[test]
     fn gradients_follow_finite_differences() {
-        for (layer, layout) in both() {
+        for (layer, layout) in all().flatten() {
             let weights = numbers(0, layout.len());
             let x = numbers(1, SAMPLES * layer.input().len());
             let r = numbers(2, SAMPLES * layer.output().len());

@@ -65,9 +65,9 @@ fn net() -> Net {
     );
     let mut layout = Layout::default();
     let layers = vec![
-        Layer::Conv(Conv2d::new(&mut layout, "classifier.conv_1", DIGIT, half)),
+        Layer::Conv(Conv2d::new(&mut layout, "classifier.conv_1", 5, DIGIT, half)),
         Layer::Leaky(0.0),
-        Layer::Conv(Conv2d::new(&mut layout, "classifier.conv_2", half, quarter)),
+        Layer::Conv(Conv2d::new(&mut layout, "classifier.conv_2", 5, half, quarter)),
         Layer::Leaky(DROPOUT),
         Layer::Dense(Affine::dense(
             &mut layout,

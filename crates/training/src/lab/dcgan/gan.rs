@@ -8,25 +8,18 @@ use crate::rng::{self, Purpose, Streams};
 use super::net::{Layer, Net, Pass, Tape};
 use super::{DIGIT, Job, LATENT};
 
-/// What a digit is made of by the generator, from the outside in.
-const MADE: [Image; 2] = halves([64, 128]);
+/// A digit at half and at a quarter of its side.
+const HALF: Image = Image {
+    side: DIGIT.side / 2,
+    channels: 32,
+};
+const QUARTER: Image = Image {
+    side: DIGIT.side / 4,
+    channels: 64,
+};
 
-/// What the discriminator makes of it, which is easier.
-const SEEN: [Image; 2] = halves([32, 64]);
-
-/// A digit at half and at a quarter of its side, with so many channels.
-const fn halves(channels: [usize; 2]) -> [Image; 2] {
-    [
-        Image {
-            side: DIGIT.side / 2,
-            channels: channels[0],
-        },
-        Image {
-            side: DIGIT.side / 4,
-            channels: channels[1],
-        },
-    ]
-}
+/// Values of either net that belong to no place in the digit.
+const WHOLE: usize = 256;
 
 /// Drawings whose moments stand for those of all.
 const REFERENCE: usize = 512;
@@ -64,55 +57,92 @@ pub(super) struct Losses {
 
 /// Noise of [`LATENT`] values → a digit.
 fn generator() -> Net {
-    let mut layout = Layout::default();
-    let [half, quarter] = MADE;
-    let layers = vec![
-        Layer::Dense(Affine::dense(
-            &mut layout,
-            "generator.dense",
-            LATENT,
-            quarter.len(),
-        )),
-        Layer::Norm(BatchNorm::new(&mut layout, "generator.norm_1", quarter.channels)),
-        Layer::Leaky(0.0),
-        Layer::Conv(Conv2d::transposed(&mut layout, "generator.conv_1", quarter, half)),
-        Layer::Norm(BatchNorm::new(&mut layout, "generator.norm_2", half.channels)),
-        Layer::Leaky(0.0),
-        Layer::Conv(Conv2d::transposed(&mut layout, "generator.conv_2", half, DIGIT)),
-        Layer::Tanh,
-    ];
-    Net {
-        layout,
-        layers,
-        inputs: LATENT,
+    let mut chain = Chain::of("generator");
+    chain.dense(LATENT, WHOLE).norm(WHOLE).leaky();
+    chain.dense(WHOLE, QUARTER.len()).norm(QUARTER.channels).leaky();
+    for (side, from, to) in [(3, QUARTER, QUARTER), (4, QUARTER, HALF)] {
+        chain.transposed(side, from, to).norm(to.channels).leaky();
     }
+    chain.transposed(4, HALF, DIGIT).layers.push(Layer::Tanh);
+    chain.net(LATENT)
 }
 
 /// A digit → the logit of its being one.
 fn discriminator() -> Net {
-    let mut layout = Layout::default();
-    let [half, quarter] = SEEN;
-    let layers = vec![
-        Layer::Conv(Conv2d::new(&mut layout, "discriminator.conv_1", DIGIT, half)),
-        Layer::Leaky(0.0),
-        Layer::Conv(Conv2d::new(&mut layout, "discriminator.conv_2", half, quarter)),
-        Layer::Norm(BatchNorm::new(
-            &mut layout,
-            "discriminator.norm",
-            quarter.channels,
-        )),
-        Layer::Leaky(0.0),
-        Layer::Dense(Affine::dense(
-            &mut layout,
-            "discriminator.dense",
-            quarter.len(),
-            1,
-        )),
-    ];
-    Net {
-        layout,
-        layers,
-        inputs: DIGIT.len(),
+    let mut chain = Chain::of("discriminator");
+    chain.conv(4, DIGIT, HALF).leaky();
+    chain.conv(4, HALF, QUARTER).norm(QUARTER.channels).leaky();
+    chain.dense(QUARTER.len(), WHOLE).norm(WHOLE).leaky();
+    chain.dense(WHOLE, 1);
+    chain.net(DIGIT.len())
+}
+
+/// A net as it grows; layers are numbered by kind.
+struct Chain {
+    name: &'static str,
+    layout: Layout,
+    layers: Vec<Layer>,
+}
+
+impl Chain {
+    fn of(name: &'static str) -> Self {
+        Self {
+            name,
+            layout: Layout::default(),
+            layers: Vec::new(),
+        }
+    }
+
+    fn next(&self, kind: &str) -> String {
+        let name = |layer: &Layer| match layer {
+            Layer::Dense(_) => "dense",
+            Layer::Conv(_) => "conv",
+            Layer::Norm(_) => "norm",
+            Layer::Leaky(_) | Layer::Tanh => "",
+        };
+        let number = 1 + self.layers.iter().filter(|layer| name(layer) == kind).count();
+        format!("{}.{kind}_{number}", self.name)
+    }
+
+    fn dense(&mut self, inputs: usize, outputs: usize) -> &mut Self {
+        let name = self.next("dense");
+        let dense = Affine::dense(&mut self.layout, &name, inputs, outputs);
+        self.layers.push(Layer::Dense(dense));
+        self
+    }
+
+    fn conv(&mut self, side: usize, input: Image, output: Image) -> &mut Self {
+        let name = self.next("conv");
+        let conv = Conv2d::new(&mut self.layout, &name, side, input, output);
+        self.layers.push(Layer::Conv(conv));
+        self
+    }
+
+    fn transposed(&mut self, side: usize, input: Image, output: Image) -> &mut Self {
+        let name = self.next("conv");
+        let conv = Conv2d::transposed(&mut self.layout, &name, side, input, output);
+        self.layers.push(Layer::Conv(conv));
+        self
+    }
+
+    fn norm(&mut self, channels: usize) -> &mut Self {
+        let name = self.next("norm");
+        let norm = BatchNorm::new(&mut self.layout, &name, channels);
+        self.layers.push(Layer::Norm(norm));
+        self
+    }
+
+    fn leaky(&mut self) -> &mut Self {
+        self.layers.push(Layer::Leaky(0.0));
+        self
+    }
+
+    fn net(self, inputs: usize) -> Net {
+        Net {
+            layout: self.layout,
+            layers: self.layers,
+            inputs,
+        }
     }
 }
 
@@ -177,10 +207,10 @@ impl Gan {
         losses
     }
 
-    /// Adam's rate: as it was given for half the training, then falling to nothing, so that both nets come to rest.
+    /// Adam's rate: as it was given for three quarters of the training, then falling to nothing, so that both nets come to rest.
     fn rate(&self) -> f64 {
         let left = 1.0 - self.step as f64 / self.steps as f64;
-        self.rate * (2.0 * left).min(1.0)
+        self.rate * (4.0 * left).min(1.0)
     }
 
     /// A batch of drawings, the generator's tape ready to go back.

@@ -1,10 +1,13 @@
 //! Digits: a DCGAN (Radford, Metz and Chintala 2016) learns to draw what MNIST holds, and a classifier, trained first,
 //! judges what it draws.
 //!
-//! The generator makes noise of 50 values into 7 × 7 × 128 by a dense layer, and that into 14 × 14 × 64 and 28 × 28 × 1
-//! by transposed convolutions, with batch normalisation and leaky ReLU but after the last, which has tanh. The
-//! discriminator goes the same way back with half the channels, by two convolutions, the second with batch
-//! normalisation, and a dense layer, to one value: the logit of the probability that it sees a digit.
+//! The generator makes noise of 50 values into 256 and these into 7 × 7 × 64 by dense layers, and that into the same, into
+//! 14 × 14 × 32 and into 28 × 28 × 1 by transposed convolutions, with batch normalisation and leaky ReLU but after the last, which has
+//! tanh. The discriminator goes back by two convolutions to 7 × 7 × 64, by a dense layer to 256, and by another to one value: the logit
+//! of the probability that it sees a digit. Batch normalisation is left out of its first layer only.
+//!
+//! The 256 values on either side are what makes digits of strokes. A discriminator without them adds up what it sees in each place, and
+//! two halves of different digits look well to it; with them it sees the whole, and a batch beside it.
 //! Both have cross-entropy losses, the generator's in the form that does not saturate. What is shown and judged is drawn
 //! with the moving average of the generator's weights.
 //!
@@ -77,7 +80,7 @@ pub struct Job {
     pub epochs: usize,
     /// Images of a batch.
     pub batch: usize,
-    /// Adam's rate for both nets, for the first half of the training; then it falls to nothing.
+    /// Adam's rate for both nets, for three quarters of the training; then it falls to nothing.
     pub learning_rate: f64,
     /// Decay a step of the average of the generator's weights.
     pub ema: f64,
@@ -100,7 +103,7 @@ impl Job {
             command: String::new(),
             seed: 0,
             classifier_epochs: 4,
-            epochs: 20,
+            epochs: 8,
             batch: 64,
             learning_rate: 5e-4,
             ema: 0.999,

@@ -10,8 +10,10 @@ use crate::nets::LEAK;
 use crate::params::Layout;
 use crate::rng::{self, Purpose, Streams};
 
-/// Samples of a shard.
-const SHARD: usize = 16;
+/// Samples of a shard: enough that a dense layer's weights are not read for a few of them only.
+const SHARD: usize = 32;
+/// Gradients of a part of those that threads share out when they are added up.
+const PART: usize = 1 << 14;
 
 /// One of a chain.
 #[derive(Clone, Debug)]
@@ -205,8 +207,9 @@ impl Net {
         tape.deltas[0].clear();
         tape.deltas[0].extend_from_slice(d_out);
         if grads.is_some() {
-            let shards = tape.shards.iter_mut();
-            shards.for_each(|shard| math::zeros(&mut shard.grads, weights.len()));
+            share_out(tape.threads, tape.shards.iter_mut(), |_, shard| {
+                math::zeros(&mut shard.grads, weights.len());
+            });
         }
         let mut norms = tape.moments.iter().rev();
         for (number, layer) in self.layers.iter().enumerate().rev() {
@@ -256,10 +259,13 @@ impl Net {
             tape.deltas.swap(0, 1);
         }
         if let Some(grads) = grads {
-            for shard in &tape.shards {
-                let sums = grads.iter_mut().zip(&shard.grads);
-                sums.for_each(|(sum, own)| *sum += own);
-            }
+            let shards = &tape.shards;
+            share_out(tape.threads, grads.chunks_mut(PART), |part, sums| {
+                for shard in shards {
+                    let own = &shard.grads[part * PART..];
+                    sums.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
+                }
+            });
         }
     }
 }
@@ -318,9 +324,9 @@ mod tests {
             Layer::Dense(Affine::dense(&mut layout, "dense", 5, narrow.len())),
             Layer::Norm(BatchNorm::new(&mut layout, "norm", narrow.channels)),
             Layer::Leaky(0.0),
-            Layer::Conv(Conv2d::transposed(&mut layout, "up", narrow, wide)),
+            Layer::Conv(Conv2d::transposed(&mut layout, "up", 4, narrow, wide)),
             Layer::Tanh,
-            Layer::Conv(Conv2d::new(&mut layout, "down", wide, narrow)),
+            Layer::Conv(Conv2d::new(&mut layout, "down", 5, wide, narrow)),
             Layer::Leaky(0.4),
             Layer::Dense(Affine::dense(&mut layout, "head", narrow.len(), 2)),
         ];
