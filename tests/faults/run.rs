@@ -166,7 +166,7 @@ impl<'a> Run<'a> {
             slot.is_wanted = true;
         }
         self.planned(&mut feed, &during);
-        self.rested(&self.topics.group.clone(), &feed.ends)?;
+        self.rested(&self.topics.group.clone(), &feed.ends())?;
         self.note("kill all", "every agent is killed".to_owned());
         let now = self.began.elapsed();
         for slot in &mut self.slots {
@@ -176,8 +176,9 @@ impl<'a> Run<'a> {
             }
         }
         feed.records(&after);
-        self.rested(&self.topics.group.clone(), &feed.ends)?;
-        Some(feed.ends)
+        let ends = feed.ends();
+        self.rested(&self.topics.group.clone(), &ends)?;
+        Some(ends)
     }
 
     /// Until the plan is done, the broker up, and nobody stands still.
@@ -494,13 +495,14 @@ impl Process {
 struct Feed {
     producer: ThreadedProducer<DefaultProducerContext>,
     topic: String,
-    ends: BTreeMap<i32, i64>,
 }
 
 impl Feed {
     fn new(mut client: ClientConfig, topic: &str) -> Self {
         let producer = client
-            .set("enable.idempotence", "true")
+            // A record that is written twice, as the broker dies, is one more of those that come twice. An idempotent producer would
+            // rather give up for good.
+            .set("max.in.flight.requests.per.connection", "1")
             .set("reconnect.backoff.max.ms", "500")
             .set("linger.ms", "5")
             .create()
@@ -508,8 +510,18 @@ impl Feed {
         Self {
             producer,
             topic: topic.to_owned(),
-            ends: BTreeMap::new(),
         }
+    }
+
+    /// Offset after the last record by partition, once all are written.
+    fn ends(&self) -> BTreeMap<i32, i64> {
+        self.producer.flush(Duration::from_secs(30)).unwrap();
+        let end = |partition| {
+            let client = self.producer.client();
+            let bounds = client.fetch_watermarks(&self.topic, partition, Duration::from_secs(10));
+            (partition, bounds.unwrap().1)
+        };
+        (0..PARTITIONS).map(end).collect()
     }
 
     /// Queues records; they come in this order, as soon as the broker takes them.
@@ -521,7 +533,6 @@ impl Feed {
                 .payload(&record.value)
                 .timestamp(record.time);
             self.producer.send(next).map_err(|(error, _)| error).unwrap();
-            *self.ends.entry(record.partition).or_default() += 1;
         }
     }
 }

@@ -107,7 +107,9 @@ fn the_classifier_learns_and_drawings_come_nearer_to_the_digits() {
     let (mnist, out) = (digits(100), tempfile::tempdir().expect("a folder"));
     let job = Job {
         classifier_epochs: 12,
-        epochs: 5,
+        epochs: 10,
+        // So few steps need long ones.
+        learning_rate: 0.01,
         ema: 0.5,
         drawings: 50,
         look_every: 100,
