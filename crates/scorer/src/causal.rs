@@ -53,8 +53,7 @@ pub struct ScoreSpec {
     pub hold: usize,
     /// Reference length at which the history part of the confidence is one half, unless [`Self::half_history_time`] makes it less.
     pub half_history: f64,
-    /// Time that a reference so long spans: with longer intervals fewer errors do, but no fewer than [`LEAST_HALF_HISTORY`]. What a new
-    /// series must show first is a day, not a number of buckets.
+    /// Time after which a shorter reference does, if it has 100 errors: a series has shown its week by then.
     pub half_history_time: DurationMs,
 }
 
@@ -83,7 +82,7 @@ impl Default for ScoreSpec {
             critical_decades: 6.5,
             hold: 100,
             half_history: 300.0,
-            half_history_time: 25 * 3_600_000,
+            half_history_time: 7 * 86_400_000,
         }
     }
 }
@@ -573,7 +572,7 @@ fn median_of(values: &[f64]) -> Option<f64> {
 }
 
 /// Confidence of a score in [0, 1]: `n/(n + half) · (1 − 0.6·filled) · seen`, with `n` errors in the reference, `half` of them at this
-/// interval (300, or 25 hours of them, but at least 100), the share of filled-in buckets and the share of the `lag + 1` windows that saw
+/// interval (300, or a week of them, but at least 100), the share of filled-in buckets and the share of the `lag + 1` windows that saw
 /// the bucket (of one more where there was a forecast: the window before it). Monotone in each.
 #[must_use]
 pub fn confidence(
