@@ -155,16 +155,16 @@ impl Producer {
         next: &BTreeMap<TopicPartition, i64>,
         timeout: Duration,
     ) -> Result<(), KafkaError> {
+        let deadline = Instant::now() + timeout;
+        let left = || deadline.saturating_duration_since(Instant::now()).max(LEAST);
         if !self.transactional {
             self.flush(timeout)?;
             return if next.is_empty() {
                 Ok(())
             } else {
-                consumer.commit(next, timeout)
+                consumer.commit(next, left())
             };
         }
-        let deadline = Instant::now() + timeout;
-        let left = || deadline.saturating_duration_since(Instant::now()).max(LEAST);
         // A record that could not be written fails the transaction, which knows the cause better than the record.
         self.wait(timeout)?;
         if !next.is_empty() {
