@@ -79,7 +79,7 @@ pub enum Start {
 
 /// A member of a consumer group. Dropped, it leaves the group, and waits for as long as that takes; [`Consumer::leave`] does not.
 pub struct Consumer {
-    inner: Membership,
+    inner: Client,
     /// The membership under which the current assignment was made. Taken with the assignment and never later: a member
     /// that has dropped out has an empty one, which brokers accept from transactions as "fences nobody".
     membership: Option<ConsumerGroupMetadata>,
@@ -107,7 +107,7 @@ impl Consumer {
             .subscribe(&names)
             .map_err(|e| KafkaError::new("subscribe", &e))?;
         Ok(Self {
-            inner: Membership(inner),
+            inner: Client(inner),
             membership: None,
             topics: BTreeMap::new(),
             notes: BTreeMap::new(),
@@ -188,9 +188,9 @@ impl Consumer {
     /// When it has not left in `timeout`.
     pub fn leave(self, timeout: Duration) -> Result<(), KafkaError> {
         let (left, heard) = mpsc::channel();
-        let membership = self.inner;
+        let client = self.inner;
         std::thread::spawn(move || {
-            drop(membership);
+            drop(client);
             // Whoever does not listen any more does not mind.
             let _ = left.send(());
         });
@@ -399,9 +399,9 @@ const COMMIT: &str = "commit offsets";
 const LOOK_UP: &str = "look up committed offsets";
 
 /// Leaves the group when it is dropped. What was not committed will be read again.
-struct Membership(BaseConsumer<Hand>);
+struct Client(BaseConsumer<Hand>);
 
-impl Deref for Membership {
+impl Deref for Client {
     type Target = BaseConsumer<Hand>;
 
     fn deref(&self) -> &Self::Target {
@@ -409,7 +409,7 @@ impl Deref for Membership {
     }
 }
 
-impl Drop for Membership {
+impl Drop for Client {
     fn drop(&mut self) {
         // From here on nobody answers rebalances, and closing waits for an answer.
         self.context().closing.store(true, Ordering::Relaxed);
