@@ -4,7 +4,7 @@
 //! The generator makes noise of 50 values into 256 and these into 7 × 7 × 64 by dense layers, and that into the same, into
 //! 14 × 14 × 32 and into 28 × 28 × 1 by transposed convolutions, with batch normalisation and leaky ReLU but after the last, which has
 //! tanh. The discriminator goes back by two convolutions to 7 × 7 × 64, by a dense layer to 256, and by another to one value: the logit
-//! of the probability that it sees a digit. Batch normalisation is left out of its first layer only.
+//! of the probability that it sees a digit. It has batch normalisation but at its two ends.
 //!
 //! The 256 values on either side are what makes digits of strokes. A discriminator without them adds up what it sees in each place, and
 //! two halves of different digits look well to it; with them it sees the whole, and a batch beside it.
