@@ -105,6 +105,12 @@ impl DayEnvelope {
             (self.interval, self.newest) = (interval, now);
         }
         while self.newest < now {
+            // Room for a day at once, for the reason a tail takes all of its own; at last for one slot more than is kept.
+            if self.slots.len() + width > self.slots.capacity() {
+                let most = (keep as usize + 1) * width;
+                self.slots
+                    .reserve_exact((per_day as usize * width).min(most - self.slots.len()));
+            }
             self.slots.extend(unseen.clone());
             self.newest += 1;
             let past = self.slots.len().saturating_sub(keep as usize * width);

@@ -91,11 +91,8 @@ impl Sketch {
         if self.items.len() >= ITEMS_MAX {
             self.thin();
         }
-        if self.items.len() == self.items.capacity() {
-            // Doubling, but never past what can be used.
-            let room = ITEMS_MAX - self.items.len();
-            self.items.reserve_exact(self.items.len().clamp(8, room.max(8)));
-        }
+        // All there will ever be at once: series that began together would all grow at the same moment, again and again.
+        self.items.reserve_exact(ITEMS_MAX - self.items.len());
         let item = Item::new(code(error), self.block, 1);
         let at = self.items.partition_point(|other| *other > item);
         self.items.insert(at, item);
