@@ -1,10 +1,11 @@
 //! False alerts of a fleet to which nothing happens, with the default configuration and the shipped bundle:
 //!
 //! ```text
-//! cargo bench -p aiops-benches --bench calm -- [--series 1000] [--days 28] [--seed 1] [--threads 2] [--model BUNDLE] [--alerts OUT.jsonl]
+//! cargo bench -p aiops-benches --bench calm -- [--series 1000] [--days 28] [--interval 300] [--seed 1] [--threads 2]
+//!     [--model BUNDLE] [--alerts OUT.jsonl]
 //! ```
 //!
-//! The series are `ingest::synthetic::calm`, a sample every five minutes, all from the same moment on: the worst case for
+//! The series are `ingest::synthetic::calm`, a sample every five minutes or as many seconds as are said, all from the same moment on: the worst case for
 //! firing together. The bars: a warning a series and week, a critical alert a series and 90 days, and at no moment more
 //! than 1 % of the series in alert. Under `cargo test` two series for two days, so that it cannot rot.
 
@@ -40,7 +41,10 @@ fn main() {
         (Err(e), _) => return println!("SKIPPED: calm: {e}"),
         (_, Err(e)) => return println!("SKIPPED: calm: {e}; run `make deps`"),
     };
-    let specs = calm(options.seed, options.series);
+    let mut specs = calm(options.seed, options.series);
+    for spec in &mut specs {
+        spec.interval = options.interval;
+    }
     let started = Instant::now();
     let events = watch(&specs, &bundle, &runtime, &options);
     let fleet = Fleet {
@@ -49,9 +53,10 @@ fn main() {
         events: &events,
     };
     println!(
-        "{} series, {} days, seed {}, bundle {}: {:.0} s",
+        "{} series, {} days, every {} s, seed {}, bundle {}: {:.0} s",
         specs.len(),
         options.days,
+        options.interval / 1_000,
         options.seed,
         bundle.label(),
         started.elapsed().as_secs_f64()
@@ -377,6 +382,8 @@ fn most(counts: &BTreeMap<&str, usize>, shown: usize) -> String {
 struct Options {
     series: usize,
     days: i64,
+    /// Between two samples (milliseconds).
+    interval: i64,
     seed: u64,
     threads: usize,
     model: Option<PathBuf>,
@@ -389,6 +396,7 @@ impl Options {
         let mut options = Self {
             series: if short { 2 } else { 1000 },
             days: if short { 2 } else { 28 },
+            interval: 300_000,
             seed: 1,
             threads: 1,
             model: None,
@@ -400,6 +408,9 @@ impl Options {
             match name.as_str() {
                 "--series" => options.series = value().parse().expect("a number of series"),
                 "--days" => options.days = value().parse().expect("a number of days"),
+                "--interval" => {
+                    options.interval = 1_000 * value().parse::<i64>().expect("a number of seconds");
+                }
                 "--seed" => options.seed = value().parse().expect("a seed"),
                 "--threads" => options.threads = value().parse().expect("a number of threads"),
                 "--model" => options.model = Some(value().into()),
