@@ -13,7 +13,7 @@ use types::{Bucket, DurationMs, Grounds, Parts, Timestamp};
 
 use self::peaks::Peaks;
 use crate::coarse::Coarse;
-use crate::companions::{DayEnvelope, SeenRange, outside};
+use crate::companions::{DayEnvelope, SeenRange, has_days, outside};
 use crate::manifest::{LagCalibration, ModelKind};
 use crate::normalise::{Affine, median};
 use crate::tail::{Tail, TailSpec};
@@ -45,10 +45,13 @@ pub struct ScoreSpec {
     pub rise: f64,
     /// Decades taken off per decade of earlier peaks that were as high.
     pub rarity: f64,
-    /// Decades at which the score is 1.
+    /// Decades at which the score is 1, of buckets of five minutes.
     pub warn_decades: f64,
-    /// Decades at which the score is 2.
+    /// Decades at which the score is 2, of buckets of five minutes.
     pub critical_decades: f64,
+    /// Decades by which both rise for each decade that an interval is shorter, and fall for each that it is longer, within bounds: at 1 a
+    /// day costs as many false alerts whatever the interval. See [`Self::at_interval`].
+    pub interval_weight: f64,
     /// Buckets for which an event under way is kept out of its own reference; then it becomes normal.
     pub hold: usize,
     /// Reference length at which the history part of the confidence is one half, unless [`Self::half_history_time`] makes it less.
@@ -56,6 +59,15 @@ pub struct ScoreSpec {
     /// Time after which a shorter reference does, if it has 100 errors: a series has shown its week by then.
     pub half_history_time: DurationMs,
 }
+
+/// Interval for which the boundaries are given.
+const BOUNDARY_INTERVAL: DurationMs = 300_000;
+
+/// Most decades by which an interval raises them: a reference of 4000 errors tells little more.
+const RAISE_MAX: f64 = 1.0;
+
+/// Most decades by which it lowers them: of longer buckets there are fewer to have learnt from.
+const LOWER_MAX: f64 = 0.35;
 
 /// Errors that halve doubt at any interval: fewer have no tail to speak of.
 const LEAST_HALF_HISTORY: f64 = 100.0;
@@ -80,6 +92,7 @@ impl Default for ScoreSpec {
             rarity: 0.75,
             warn_decades: 3.0,
             critical_decades: 6.5,
+            interval_weight: 1.0,
             hold: 100,
             half_history: 300.0,
             half_history_time: 7 * 86_400_000,
@@ -92,6 +105,26 @@ impl ScoreSpec {
     fn half_history(&self, interval: DurationMs) -> f64 {
         let of_time = self.half_history_time as f64 / interval.max(1) as f64;
         self.half_history.min(of_time.max(LEAST_HALF_HISTORY))
+    }
+
+    /// The same with the boundaries of buckets of `interval` milliseconds. What happens once in a thousand buckets happens every day at one
+    /// a minute, and every six weeks at one an hour. So they rise by up to a decade as buckets become shorter, and fall by up to .35 as they
+    /// become longer, but not below half of what they were; where a day has too few buckets for the envelope to speak, there is less
+    /// to warn upon, and they stay.
+    #[must_use]
+    pub fn at_interval(&self, interval: DurationMs) -> Self {
+        let shift = if has_days(interval) {
+            let shorter = (BOUNDARY_INTERVAL as f64 / interval.max(1) as f64).log10();
+            (self.interval_weight * shorter).clamp(-LOWER_MAX, RAISE_MAX)
+        } else {
+            0.0
+        };
+        let shift = shift.max(-0.5 * self.warn_decades);
+        Self {
+            warn_decades: self.warn_decades + shift,
+            critical_decades: self.critical_decades + shift,
+            ..*self
+        }
     }
 
     /// Buckets to a coarse one; 0 where none is wanted, or none would count.
@@ -294,7 +327,8 @@ impl SeriesScorer {
         out: &mut Vec<Scored>,
     ) -> Option<Forecast> {
         let context = Context {
-            spec,
+            spec: &spec.at_interval(interval),
+            event_decades: spec.warn_decades,
             calibration,
             interval,
             floor,
@@ -367,7 +401,8 @@ impl SeriesScorer {
         out: &mut Vec<Scored>,
     ) {
         let context = Context {
-            spec,
+            spec: &spec.at_interval(interval),
+            event_decades: spec.warn_decades,
             calibration,
             interval,
             floor,
@@ -497,15 +532,16 @@ impl SeriesScorer {
         };
         if waiting.learns {
             self.peaks.push(spec, context.interval, combined, rare);
-            self.learn(spec, combined, errors);
+            self.learn(context, combined, errors);
         }
         Some(verdict)
     }
 
     /// The reference takes the errors in, but not those of an event that is still under way and younger than `hold`.
-    fn learn(&mut self, spec: &ScoreSpec, combined: f64, errors: Errors) {
+    fn learn(&mut self, context: &Context<'_>, combined: f64, errors: Errors) {
+        let spec = context.spec;
         self.held.push(errors.kept());
-        if combined < spec.warn_decades || self.held.len() > spec.hold {
+        if combined < context.event_decades || self.held.len() > spec.hold {
             for errors in std::mem::take(&mut self.held) {
                 let tails = [
                     &mut self.reconstruction,
@@ -587,7 +623,10 @@ pub fn confidence(
 }
 
 struct Context<'a> {
+    /// With the boundaries of this interval.
     spec: &'a ScoreSpec,
+    /// Decades from which an event is under way, whatever the interval: what it does to the reference is not measured in alerts.
+    event_decades: f64,
     calibration: &'a LagCalibration,
     interval: DurationMs,
     floor: f64,

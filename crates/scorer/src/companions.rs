@@ -150,6 +150,11 @@ fn slots_per_day(interval: DurationMs) -> Option<i64> {
     (slots > 2 * DayEnvelope::SLACK).then_some(slots)
 }
 
+/// Whether a day has buckets enough to have a shape.
+pub(crate) fn has_days(interval: DurationMs) -> bool {
+    slots_per_day(interval).is_some()
+}
+
 /// Numbers that a slot needs: one where no two buckets share it.
 fn width(interval: DurationMs, per_day: i64) -> usize {
     if DAY_MS / per_day <= interval { 1 } else { 2 }

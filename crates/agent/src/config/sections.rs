@@ -214,6 +214,7 @@ pub(super) fn score_keys(s: &mut Section<'_>, base: ScoreSpec) -> ScoreSpec {
         hold: s.get_or("hold", base.hold, whole(0..=100_000)),
         warn_decades: s.get_or("warn_decades", base.warn_decades, number(0.1..=30.0)),
         critical_decades: s.get_or("critical_decades", base.critical_decades, number(0.1..=60.0)),
+        interval_weight: s.get_or("interval_weight", base.interval_weight, number(0.0..=10.0)),
         ..base
     };
     spec.tail.history = s.get_or("history", base.tail.history, whole(100..=100_000));

@@ -373,3 +373,48 @@ fn a_new_series_is_believed_after_so_many_scores() {
         [450, 450, 450, 252, 150, 150]
     );
 }
+
+#[test]
+fn boundaries_follow_the_interval() {
+    let spec = ScoreSpec::default();
+    let warn = |seconds: i64| spec.at_interval(seconds * 1000).warn_decades;
+    assert_eq!(warn(300), 3.0);
+    // One bucket in as many minutes, within bounds.
+    assert!((warn(60) - 3.0 - 5_f64.log10()).abs() < 1e-12);
+    assert_eq!((warn(30), warn(1)), (4.0, 4.0));
+    assert!((warn(400) - 3.0 + (4.0 / 3.0_f64).log10()).abs() < 1e-12);
+    assert_eq!((warn(1800), warn(3600)), (2.65, 2.65));
+    // No envelope, no warning upon less.
+    assert_eq!((warn(7200), warn(86_400)), (3.0, 3.0));
+    let hourly = spec.at_interval(3_600_000);
+    assert!((hourly.critical_decades - hourly.warn_decades - 3.5).abs() < 1e-12);
+    let low = ScoreSpec {
+        warn_decades: 0.4,
+        ..spec
+    };
+    assert_eq!(low.at_interval(3_600_000).warn_decades, 0.2);
+    let still = ScoreSpec {
+        interval_weight: 0.0,
+        ..spec
+    };
+    assert_eq!(still.at_interval(1000), still);
+}
+
+/// What a minute's score needs to warn is more than what keeps an event out of the reference.
+#[test]
+fn the_reference_is_the_same_at_any_interval() {
+    let mut values = noise(2000);
+    for v in &mut values[1500..1560] {
+        *v += 6.0;
+    }
+    let learnt = |interval_weight: f64| {
+        let spec = ScoreSpec {
+            interval_weight,
+            ..ScoreSpec::default()
+        };
+        let mut scorer = SeriesScorer::default();
+        run(&spec, &mut scorer, 0, &values);
+        scorer.reconstruction
+    };
+    assert_eq!(learnt(1.0), learnt(0.0));
+}

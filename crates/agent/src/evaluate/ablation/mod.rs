@@ -42,7 +42,8 @@ fn companions(task: &TaskSettings, series: &Series) -> Detections {
     let task = adapted(task, BY_WINDOW, |own| {
         let score = &mut own.score;
         (score.error_weight, score.coarse_factor, score.lag) = (0.0, 0, 0);
-        (score.range_bonus, score.envelope_weight) = (score.warn_decades + 1.0, 1.0);
+        let warn_decades = score.at_interval(series.interval.unwrap_or(1)).warn_decades;
+        (score.range_bonus, score.envelope_weight) = (warn_decades + 1.0, 1.0);
     });
     replay(task, series, &series.samples, |window| vec![0.0; window.len()])
 }
