@@ -23,6 +23,7 @@ DEFAULT = {
     "score.rarity": [0.75, 0, 0.5, 1, 1.5],
     "score.hold": [100, 0, 30, 300],
     "score.range_bonus": [1, 0, 0.5, 1.5, 2],
+    "score.interval_weight": [1, 0, 0.3, 0.5, 0.7],
     "score.envelope_weight": [0.8, 0, 0.6, 0.7, 0.9, 1],
     "score.coarse_factor": [6, 0, 2, 3, 4, 8, 12, 24],
     "score.coarse_weight": [0.3, 0, 0.1, 0.2, 0.4, 0.6],
