@@ -27,7 +27,6 @@ refractory = 10
 rarity = 0.0
 warn_decades = 1.2
 critical_decades = 2.0
-interval_weight = 0
 [alert]
 min_confidence = 0.0
 close_after = 2

@@ -584,7 +584,6 @@ rarity = 0.0
 rise = 0.0
 warn_decades = 0.9
 critical_decades = 1.5
-interval_weight = 0
 [alert]
 min_confidence = 0.0
 [log]

@@ -67,7 +67,6 @@ fn settings(kind: ModelKind, lag: usize, infers: bool) -> Arc<TaskSettings> {
     defaults.score.half_history = 5.0;
     defaults.score.warn_decades = 0.6;
     defaults.score.critical_decades = 1.1;
-    defaults.score.interval_weight = 0.0;
     defaults.score.refractory = 3;
     defaults.score.coarse_factor = 2;
     defaults.alert.min_confidence = 0.05;

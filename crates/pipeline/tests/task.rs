@@ -71,7 +71,6 @@ fn settings_of(kind: ModelKind, lag: usize) -> Arc<TaskSettings> {
     defaults.score.half_history = 5.0;
     defaults.score.warn_decades = 1.2;
     defaults.score.critical_decades = 1.8;
-    defaults.score.interval_weight = 0.0;
     defaults.score.refractory = 5;
     defaults.alert.min_confidence = 0.1;
     defaults.alert.close_after = 2;

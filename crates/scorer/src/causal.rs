@@ -5,6 +5,7 @@
 
 mod memory;
 mod peaks;
+mod spec;
 
 use std::collections::VecDeque;
 
@@ -12,142 +13,12 @@ use serde::{Deserialize, Serialize};
 use types::{Bucket, DurationMs, Grounds, Parts, Timestamp};
 
 use self::peaks::Peaks;
+pub use self::spec::ScoreSpec;
 use crate::coarse::Coarse;
-use crate::companions::{DayEnvelope, SeenRange, has_days, outside};
+use crate::companions::{DayEnvelope, SeenRange, outside};
 use crate::manifest::{LagCalibration, ModelKind};
 use crate::normalise::{Affine, median};
-use crate::tail::{Tail, TailSpec};
-
-/// Constants of the causal score.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ScoreSpec {
-    /// How many later windows a bucket waits for.
-    pub lag: usize,
-    /// Tail estimate of every channel.
-    pub tail: TailSpec,
-    /// Buckets over which a peak must be the highest to count; a day where that is less, but not for fewer than 25.
-    pub refractory: usize,
-    /// Decades added when the value leaves everything seen before.
-    pub range_bonus: f64,
-    /// Share of the seen range by which it must leave it.
-    pub range_tolerance: f64,
-    /// Weight of the rarity of the nets' errors; 0 leaves the nets out of the score, and only the companions speak.
-    pub error_weight: f64,
-    /// Weight of the time-of-day channel; 0 leaves it out.
-    pub envelope_weight: f64,
-    /// Buckets to a coarse one; below 2 there are none.
-    pub coarse_factor: u32,
-    /// Decades that each decade of the coarse bucket's rarity adds; 0 leaves it out.
-    pub coarse_weight: f64,
-    /// Decades that each decade of the critic's rarity adds; 0 leaves it out of the score (its part is still reported).
-    pub critic_weight: f64,
-    /// Decades by which a peak must pass the highest of the last `refractory` buckets.
-    pub rise: f64,
-    /// Decades taken off per decade of earlier peaks that were as high.
-    pub rarity: f64,
-    /// Decades at which the score is 1, of buckets of five minutes.
-    pub warn_decades: f64,
-    /// Decades at which the score is 2, of buckets of five minutes.
-    pub critical_decades: f64,
-    /// Decades by which both rise for each decade that an interval is shorter, and fall for each that it is longer, within bounds: at 1 a
-    /// day costs as many false alerts whatever the interval. See [`Self::at_interval`].
-    pub interval_weight: f64,
-    /// Buckets for which an event under way is kept out of its own reference; then it becomes normal.
-    pub hold: usize,
-    /// Reference length at which the history part of the confidence is one half, unless [`Self::half_history_time`] makes it less.
-    pub half_history: f64,
-    /// Time after which a shorter reference does, if it has 100 errors: a series has shown its week by then.
-    pub half_history_time: DurationMs,
-}
-
-/// Interval for which the boundaries are given.
-const BOUNDARY_INTERVAL: DurationMs = 300_000;
-
-/// Most decades by which an interval raises them: a reference of 4000 errors tells little more.
-const RAISE_MAX: f64 = 1.0;
-
-/// Most decades by which it lowers them: of longer buckets there are fewer to have learnt from.
-const LOWER_MAX: f64 = 0.35;
-
-/// Errors that halve doubt at any interval: fewer have no tail to speak of.
-const LEAST_HALF_HISTORY: f64 = 100.0;
-
-impl Default for ScoreSpec {
-    fn default() -> Self {
-        Self {
-            lag: 0,
-            tail: TailSpec {
-                share: 0.02,
-                ..TailSpec::default()
-            },
-            refractory: 100,
-            range_bonus: 1.0,
-            range_tolerance: 0.05,
-            error_weight: 1.0,
-            envelope_weight: 0.8,
-            coarse_factor: 6,
-            coarse_weight: 0.3,
-            critic_weight: 0.0,
-            rise: 0.4,
-            rarity: 0.75,
-            warn_decades: 3.0,
-            critical_decades: 6.5,
-            interval_weight: 1.0,
-            hold: 100,
-            half_history: 300.0,
-            half_history_time: 7 * 86_400_000,
-        }
-    }
-}
-
-impl ScoreSpec {
-    /// Errors at which the history part of the confidence is one half, at this interval (milliseconds).
-    fn half_history(&self, interval: DurationMs) -> f64 {
-        let of_time = self.half_history_time as f64 / interval.max(1) as f64;
-        self.half_history.min(of_time.max(LEAST_HALF_HISTORY))
-    }
-
-    /// The same with the boundaries of buckets of `interval` milliseconds. What happens once in a thousand buckets happens every day at one
-    /// a minute, and every six weeks at one an hour. So they rise by up to a decade as buckets become shorter, and fall by up to .35 as they
-    /// become longer, but not below half of what they were; where a day has too few buckets for the envelope to speak, there is less
-    /// to warn upon, and they stay.
-    #[must_use]
-    pub fn at_interval(&self, interval: DurationMs) -> Self {
-        let shift = if has_days(interval) {
-            let shorter = (BOUNDARY_INTERVAL as f64 / interval.max(1) as f64).log10();
-            (self.interval_weight * shorter).clamp(-LOWER_MAX, RAISE_MAX)
-        } else {
-            0.0
-        };
-        let shift = shift.max(-0.5 * self.warn_decades);
-        Self {
-            warn_decades: self.warn_decades + shift,
-            critical_decades: self.critical_decades + shift,
-            ..*self
-        }
-    }
-
-    /// Buckets to a coarse one; 0 where none is wanted, or none would count.
-    #[must_use]
-    pub fn coarse_buckets(&self) -> u32 {
-        if self.coarse_weight > 0.0 {
-            self.coarse_factor
-        } else {
-            0
-        }
-    }
-
-    /// Puts decades of tail probability on the score scale: 0 at 0, 1 at `warn_decades`, 2 at `critical_decades`,
-    /// linear between and beyond.
-    #[must_use]
-    pub fn scale(&self, decades: f64) -> f64 {
-        if decades <= self.warn_decades {
-            decades.max(0.0) / self.warn_decades
-        } else {
-            1.0 + (decades - self.warn_decades) / (self.critical_decades - self.warn_decades)
-        }
-    }
-}
+use crate::tail::Tail;
 
 /// What the nets said about the window that ends with a bucket.
 #[derive(Clone, Copy, Debug)]

@@ -42,10 +42,9 @@ const PORT: u16 = 9464;
 /// of one in 6 000: at the defaults, 36 series are expected to see a few rare moments a day each, and the demo
 /// runs through ten hours a minute. The confidence asks for as much past as the demo has prepared, so that nothing
 /// is said about that.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 4] = [
     ("score.warn_decades", "4.5"),
     ("score.critical_decades", "6.0"),
-    ("score.interval_weight", "0"),
     ("alert.min_duration", "2"),
     ("alert.min_confidence", "0.5"),
 ];

@@ -63,7 +63,6 @@ pub(crate) fn settings() -> Arc<TaskSettings> {
     defaults.score.half_history = 3.0;
     defaults.score.warn_decades = 0.6;
     defaults.score.critical_decades = 1.1;
-    defaults.score.interval_weight = 0.0;
     defaults.score.refractory = 2;
     defaults.alert.min_confidence = 0.05;
     defaults.alert.close_after = 2;

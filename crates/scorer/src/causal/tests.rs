@@ -375,13 +375,10 @@ fn a_new_series_is_believed_after_so_many_scores() {
 }
 
 #[test]
-fn boundaries_follow_the_interval() {
+fn what_an_interval_changes() {
     let spec = ScoreSpec::default();
     let warn = |seconds: i64| spec.at_interval(seconds * 1000).warn_decades;
-    assert_eq!(warn(300), 3.0);
-    // One bucket in as many minutes, within bounds.
-    assert!((warn(60) - 3.0 - 5_f64.log10()).abs() < 1e-12);
-    assert_eq!((warn(30), warn(1)), (4.0, 4.0));
+    assert_eq!((warn(300), warn(60), warn(1)), (3.0, 3.0, 3.0));
     assert!((warn(400) - 3.0 + (4.0 / 3.0_f64).log10()).abs() < 1e-12);
     assert_eq!((warn(1800), warn(3600)), (2.65, 2.65));
     // No envelope, no warning upon less.
@@ -397,24 +394,58 @@ fn boundaries_follow_the_interval() {
         interval_weight: 0.0,
         ..spec
     };
-    assert_eq!(still.at_interval(1000), still);
+    assert_eq!(still.at_interval(3_600_000), still);
+    let history = |seconds: i64| spec.at_interval(seconds * 1000).tail.history;
+    assert_eq!(
+        [3600, 300, 150, 60, 1].map(history),
+        [4000, 4000, 8000, 20_000, 20_000]
+    );
 }
 
-/// What a minute's score needs to warn is more than what keeps an event out of the reference.
+/// An hour's score needs less to warn, and what it learns is the same.
 #[test]
-fn the_reference_is_the_same_at_any_interval() {
+fn the_reference_does_not_know_of_boundaries() {
     let mut values = noise(2000);
-    for v in &mut values[1500..1560] {
-        *v += 6.0;
+    for (k, v) in (0..60).zip(&mut values[1500..]) {
+        *v = 0.98 + 0.001 * f64::from(k);
     }
     let learnt = |interval_weight: f64| {
         let spec = ScoreSpec {
             interval_weight,
             ..ScoreSpec::default()
         };
-        let mut scorer = SeriesScorer::default();
-        run(&spec, &mut scorer, 0, &values);
-        scorer.reconstruction
+        let (mut scorer, mut out) = (SeriesScorer::default(), vec![]);
+        for (index, value) in (0..).zip(&values) {
+            let bucket = Bucket {
+                index,
+                start: Timestamp::from_millis(index as i64 * 3_600_000),
+                value: *value,
+                filled: false,
+            };
+            let window = WindowResult {
+                model: ModelKind::Tadgan,
+                affine: MAP,
+                reconstruction: &[0.0; 100],
+                critic: Some(0.0),
+                filled_share: 0.0,
+            };
+            scorer.close(
+                &spec,
+                &CALIBRATION,
+                3_600_000,
+                1e-3,
+                bucket,
+                bucket.start,
+                false,
+                Some(window),
+                &mut out,
+            );
+        }
+        let warned = out.iter().filter(|s| s.verdict.is_some_and(|v| v.score >= 1.0));
+        (warned.count(), scorer.reconstruction)
     };
-    assert_eq!(learnt(1.0), learnt(0.0));
+    let (lower, of_lower) = learnt(1.0);
+    let (higher, of_higher) = learnt(0.0);
+    assert!(lower > higher, "{lower} {higher}");
+    assert_eq!(of_lower, of_higher);
 }
