@@ -16,18 +16,20 @@ const MAP: Affine = Affine {
     half_range: 1.0,
 };
 
-/// Feeds `values` (with nets that always expect 0) and returns every verdict.
+/// Of nets that always expect 0.
+const EXPECTS_ZERO: WindowResult<'static> = WindowResult {
+    model: ModelKind::Tadgan,
+    affine: MAP,
+    reconstruction: &[0.0; 100],
+    critic: Some(0.0),
+    filled_share: 0.0,
+};
+
+/// Feeds `values` to [`EXPECTS_ZERO`] and returns every verdict.
 fn run(spec: &ScoreSpec, scorer: &mut SeriesScorer, first: u64, values: &[f64]) -> Vec<Scored> {
-    let window = WindowResult {
-        model: ModelKind::Tadgan,
-        affine: MAP,
-        reconstruction: &[0.0; 100],
-        critic: Some(0.0),
-        filled_share: 0.0,
-    };
     let mut out = vec![];
     for (index, value) in (first..).zip(values) {
-        close(spec, scorer, index, *value, false, Some(window), &mut out);
+        close(spec, scorer, index, *value, false, Some(EXPECTS_ZERO), &mut out);
     }
     out
 }
@@ -422,13 +424,6 @@ fn the_reference_does_not_know_of_boundaries() {
                 value: *value,
                 filled: false,
             };
-            let window = WindowResult {
-                model: ModelKind::Tadgan,
-                affine: MAP,
-                reconstruction: &[0.0; 100],
-                critic: Some(0.0),
-                filled_share: 0.0,
-            };
             scorer.close(
                 &spec,
                 &CALIBRATION,
@@ -437,7 +432,7 @@ fn the_reference_does_not_know_of_boundaries() {
                 bucket,
                 bucket.start,
                 false,
-                Some(window),
+                Some(EXPECTS_ZERO),
                 &mut out,
             );
         }
