@@ -32,9 +32,9 @@ pub struct ScoreSpec {
     pub rise: f64,
     /// Decades taken off per decade of earlier peaks that were as high.
     pub rarity: f64,
-    /// Decades at which the score is 1, of buckets of five minutes.
+    /// Decades at which the score is 1, of buckets of up to five minutes.
     pub warn_decades: f64,
-    /// Decades at which the score is 2, of buckets of five minutes.
+    /// Decades at which the score is 2, of buckets of up to five minutes.
     pub critical_decades: f64,
     /// Decades by which both fall for each decade by which buckets are longer, within bounds. See [`Self::at_interval`].
     pub interval_weight: f64,
