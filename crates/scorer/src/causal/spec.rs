@@ -42,7 +42,7 @@ pub struct ScoreSpec {
     pub hold: usize,
     /// Reference length at which the history part of the confidence is one half, unless [`Self::half_history_time`] makes it less.
     pub half_history: f64,
-    /// Time after which a shorter reference does, if it has 100 errors: a series has shown its week by then.
+    /// Time after which a shorter reference does, if it has 100 errors.
     pub half_history_time: DurationMs,
 }
 
@@ -81,7 +81,7 @@ impl Default for ScoreSpec {
             interval_weight: 1.0,
             hold: 100,
             half_history: 300.0,
-            half_history_time: 7 * 86_400_000,
+            half_history_time: 25 * 3_600_000,
         }
     }
 }

@@ -362,7 +362,7 @@ proptest! {
     }
 }
 
-/// With intervals of more than half an hour sooner.
+/// With intervals of more than five minutes sooner.
 #[test]
 fn a_new_series_is_believed_after_so_many_scores() {
     let spec = ScoreSpec::default();
@@ -371,8 +371,8 @@ fn a_new_series_is_believed_after_so_many_scores() {
         (1..).find(believed).unwrap()
     };
     assert_eq!(
-        [1, 5, 30, 60, 120, 1440].map(scores),
-        [450, 450, 450, 252, 150, 150]
+        [1, 5, 10, 15, 60, 1440].map(scores),
+        [450, 450, 225, 150, 150, 150]
     );
 }
 
