@@ -110,7 +110,9 @@ fn a_slow_leak_is_mostly_noticed() {
                 return;
             };
             noticed += usize::from(!said.anomalies(ON, ON + 3 * DAY).is_empty());
-            assert_calm("leak", &said, ON + DAY, ON + WEEK);
+            // It goes on all the week: said again, but not every day.
+            let again = said.anomalies(ON + DAY, ON + WEEK);
+            assert!(again.len() <= 2, "{again:?}");
         }
     }
     assert!(noticed >= 4, "{noticed} of 6");

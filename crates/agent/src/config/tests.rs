@@ -105,7 +105,7 @@ fn later_layers_win_leaf_by_leaf() {
     let settings = &loaded.settings;
     assert_eq!(settings.score.lag, 4);
     assert_eq!(settings.score.hold, 5);
-    assert_eq!(settings.score.refractory, 100);
+    assert_eq!(settings.score.refractory, 150);
     assert_eq!(settings.kafka.brokers, "b:1");
     assert_eq!(settings.kafka.topics, ["a", "b"]);
     assert_eq!(settings.kafka.group, "7");

@@ -121,8 +121,8 @@ mod tests {
     #[test]
     fn the_span_is_no_longer_than_a_day() {
         let spec = ScoreSpec::default();
-        assert_eq!(span(&spec, 1000), 100);
-        assert_eq!(span(&spec, 300_000), 100);
+        assert_eq!(span(&spec, 1000), 150);
+        assert_eq!(span(&spec, 300_000), 150);
         assert_eq!(span(&spec, 1_800_000), 48);
         assert_eq!(span(&spec, 3_600_000), 25);
         assert_eq!(span(&spec, DAY_MS), 25);

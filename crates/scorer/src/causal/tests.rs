@@ -317,7 +317,8 @@ fn later_windows_join_the_forecast_at_larger_lags() {
 #[test]
 fn the_scale_is_anchored() {
     let spec = ScoreSpec::default();
-    assert_eq!([0.0, 3.0, 6.5, 10.0].map(|d| spec.scale(d)), [0.0, 1.0, 2.0, 3.0]);
+    assert_eq!([0.0, 3.2, 6.5].map(|d| spec.scale(d)), [0.0, 1.0, 2.0]);
+    assert!((spec.scale(9.8) - 3.0).abs() < 1e-12);
 }
 
 proptest! {
@@ -380,13 +381,13 @@ fn a_new_series_is_believed_after_so_many_scores() {
 fn what_an_interval_changes() {
     let spec = ScoreSpec::default();
     let warn = |seconds: i64| spec.at_interval(seconds * 1000).warn_decades;
-    assert_eq!((warn(300), warn(60), warn(1)), (3.0, 3.0, 3.0));
-    assert!((warn(400) - 3.0 + (4.0 / 3.0_f64).log10()).abs() < 1e-12);
-    assert_eq!((warn(1800), warn(3600)), (2.65, 2.65));
+    assert_eq!((warn(300), warn(60), warn(1)), (3.2, 3.2, 3.2));
+    assert!((warn(400) - 3.2 + (4.0 / 3.0_f64).log10()).abs() < 1e-12);
+    assert_eq!((warn(1800), warn(3600)), (3.2 - 0.35, 3.2 - 0.35));
     // No envelope, no warning upon less.
-    assert_eq!((warn(7200), warn(86_400)), (3.0, 3.0));
+    assert_eq!((warn(7200), warn(86_400)), (3.2, 3.2));
     let hourly = spec.at_interval(3_600_000);
-    assert!((hourly.critical_decades - hourly.warn_decades - 3.5).abs() < 1e-12);
+    assert!((hourly.critical_decades - hourly.warn_decades - 3.3).abs() < 1e-12);
     let low = ScoreSpec {
         warn_decades: 0.4,
         ..spec
