@@ -135,7 +135,8 @@ fn waves(dir: &Path) -> PathBuf {
     let mut text = String::from("timestamp,value\n");
     for k in 0..900_u32 {
         let noise = (f64::from(k) * 0.569_840_29).fract() - 0.5;
-        let spike = if matches!(k, 500 | 650 | 800) { 60.0 } else { 0.0 };
+        // Further apart than a peak must be the highest.
+        let spike = if matches!(k, 460 | 640 | 820) { 60.0 } else { 0.0 };
         let value = 10.0 + 4.0 * (f64::from(k) / 80.0 * std::f64::consts::TAU).sin() + 0.2 * noise + spike;
         text += &format!("{},{value:.4}\n", 1_600_000_000 + 60 * u64::from(k));
     }
