@@ -98,10 +98,10 @@ fn a_steady_trend_is_normal() {
     }
 }
 
-/// Wanted is every leak. Measured on six: two stay unseen, for a window sees a tenth of it, and each day is the next day's normal.
+/// Wanted is every leak, and measured are six of six; but a window sees a tenth of one, and each day is the next day's normal.
 #[test]
 fn a_slow_leak_is_mostly_noticed() {
-    let mut noticed = 0;
+    let (mut noticed, mut again) = (0, 0);
     for seed in [1, 2, 3] {
         for spec in [steady("m", seed), daily("m", seed, 0.0)] {
             let leak = |i: i64, v: f64| v + 40.0 * i as f64 / WEEK as f64;
@@ -111,11 +111,14 @@ fn a_slow_leak_is_mostly_noticed() {
             };
             noticed += usize::from(!said.anomalies(ON, ON + 3 * DAY).is_empty());
             // It goes on all the week: said again, but not every day.
-            let again = said.anomalies(ON + DAY, ON + WEEK);
-            assert!(again.len() <= 2, "{again:?}");
+            let later = said.anomalies(ON + DAY, ON + WEEK);
+            assert!(later.len() <= 2, "{later:?}");
+            again += later.len();
         }
     }
-    assert!(noticed >= 4, "{noticed} of 6");
+    assert!(noticed >= 5, "{noticed} of 6");
+    // As many as noise alone would have said.
+    assert!(again <= 6, "{again} in six weeks");
 }
 
 /// A reading that never moves is no news, and its first move is.
