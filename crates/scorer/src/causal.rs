@@ -6,6 +6,7 @@
 mod memory;
 mod peaks;
 mod spec;
+mod standing;
 
 use std::collections::VecDeque;
 
@@ -14,6 +15,7 @@ use types::{Bucket, DurationMs, Grounds, Parts, Timestamp};
 
 use self::peaks::Peaks;
 pub use self::spec::ScoreSpec;
+use self::standing::Standing;
 use crate::coarse::Coarse;
 use crate::companions::{DayEnvelope, SeenRange, outside};
 use crate::manifest::{LagCalibration, ModelKind};
@@ -84,9 +86,12 @@ pub struct Verdict {
     /// Data units. Of nets that reconstruct: the median of what the windows made of it that saw the bucket. Of nets that
     /// predict: at lag 0 what was forecast, else the median of that and the first `lag` reconstructions.
     pub expected: f64,
-    /// How far from normal, on the score scale.
+    /// How far from normal it is in its context, on the score scale: [`Self::own`], or the mean of the last buckets where that
+    /// is more. Below 1 its own counts less.
     pub score: f64,
-    /// The score after refractory and rarity rules.
+    /// How far from normal it is by itself, on the score scale: how high an alert is, and what it ends on.
+    pub own: f64,
+    /// Its own score after refractory and rarity rules.
     pub peak: f64,
     /// Error in data units at which the prediction alone, or where there was none the reconstruction, would score 1.
     pub threshold: Option<f64>,
@@ -116,6 +121,7 @@ pub struct SeriesScorer {
     /// Errors of the event under way, kept out of its own reference, in the order of [`Errors::kept`].
     held: Vec<[Option<f32>; 4]>,
     peaks: Peaks,
+    standing: Standing,
     /// Buckets that close now are not learnt from.
     resting: bool,
 }
@@ -213,6 +219,7 @@ impl SeriesScorer {
             while let Some(waiting) = self.waiting.pop_front() {
                 out.push(self.judge(&context, waiting));
             }
+            self.standing.restart();
         }
         if let Some(forecast) = forecast.filter(|_| !bucket.filled && !self.resting) {
             self.misses.push_back((bucket.value - forecast).abs() as f32);
@@ -362,6 +369,7 @@ impl SeriesScorer {
             + support(spec.coarse_weight, waiting.coarse)
             + support(spec.critic_weight, critic);
         let (rare, peak) = self.peaks.judge(spec, combined);
+        let standing = self.standing.judge(spec, floor, value, combined, waiting.learns);
         let decades = Parts {
             reconstruction,
             prediction: waiting.forecast.map(|_| prediction),
@@ -378,7 +386,8 @@ impl SeriesScorer {
         let seen_share = (waiting.seen.len() + ahead) as f64 / (spec.lag + 1 + ahead) as f64;
         let verdict = Verdict {
             expected,
-            score: spec.scale(combined),
+            score: spec.scale(standing),
+            own: spec.scale(combined),
             peak: spec.scale(peak),
             threshold: leading.error_at(&spec.tail, floor, spec.warn_decades),
             confidence: confidence(

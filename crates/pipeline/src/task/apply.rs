@@ -210,10 +210,10 @@ impl Task {
             let spec = &settings.settings(verdicts.rule).alert;
             let origin = origin(&settings, series);
             let plan = settings.planned(&verdicts.maintenance, scored.bucket.start, interval);
-            let score = scored.verdict.map(|verdict| verdict.score);
+            let own = scored.verdict.map(|verdict| verdict.own);
             let window = settings.model.window;
             match observation(&scored, interval) {
-                _ if verdicts.rest.covers(spec, window, plan, score) => {}
+                _ if verdicts.rest.covers(spec, window, plan, own) => {}
                 Some(seen) => verdicts.machine.observe(spec, &origin, &seen, &mut alerts),
                 None => {
                     verdicts
@@ -315,7 +315,7 @@ fn observation(scored: &Scored, interval: DurationMs) -> Option<Observation> {
         available_at: scored.available_at,
         value: scored.bucket.value,
         expected: verdict.expected,
-        score: verdict.score,
+        score: verdict.own,
         peak: verdict.peak,
         threshold: verdict.threshold,
         confidence: verdict.confidence,

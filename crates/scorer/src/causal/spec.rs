@@ -32,6 +32,10 @@ pub struct ScoreSpec {
     pub rise: f64,
     /// Decades taken off per decade of earlier peaks that were as high.
     pub rarity: f64,
+    /// Buckets, about, for which what was found lingers in the score; 0 leaves each bucket its own. Alerts are of buckets' own.
+    pub linger: usize,
+    /// Weight of the rarity of a level, which only lingers; 0 leaves it out.
+    pub level_weight: f64,
     /// Decades at which the score is 1, of buckets of up to five minutes.
     pub warn_decades: f64,
     /// Decades at which the score is 2, of buckets of up to five minutes.
@@ -76,6 +80,8 @@ impl Default for ScoreSpec {
             critic_weight: 0.0,
             rise: 0.4,
             rarity: 0.75,
+            linger: 20,
+            level_weight: 1.0,
             warn_decades: 3.2,
             critical_decades: 6.5,
             interval_weight: 1.0,
