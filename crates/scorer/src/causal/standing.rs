@@ -36,16 +36,15 @@ impl Standing {
             self.mean = mean;
             self.level.push(floor, value);
         }
-        let alone = if spec.linger > 0 && own < warn {
+        if spec.linger == 0 {
+            return own;
+        }
+        let alone = if own < warn {
             warn * (own / warn).powi(3)
         } else {
             own
         };
-        if spec.linger > 0 {
-            alone.max(Self::MEAN_SHARE * mean)
-        } else {
-            alone
-        }
+        alone.max(Self::MEAN_SHARE * mean)
     }
 
     /// Forgets what was found last: the window starts anew. The level stays.
@@ -150,6 +149,24 @@ mod tests {
             );
             assert!(own < spec.warn_decades || said == own, "{own}: {said}");
         }
+    }
+
+    /// However long every bucket before was beyond it.
+    #[test]
+    fn what_lingers_never_reaches_the_boundary() {
+        let spec = ScoreSpec::default();
+        let mut standing = Standing::default();
+        for _ in 0..5000 {
+            standing.judge(&spec, FLOOR, 0.0, 9.0, true);
+        }
+        let said = standing.judge(&spec, FLOOR, 0.0, 0.0, false);
+        assert!(said > 0.9 * spec.warn_decades, "{said}");
+        let almost = spec.warn_decades * (1.0 - 1e-12);
+        let said = standing.judge(&spec, FLOOR, 0.0, almost, true);
+        assert!(said < spec.warn_decades, "{said}");
+        // The mean itself is as good as there.
+        let share = standing.mean / spec.warn_decades;
+        assert!((share - 1.0).abs() < 1e-12, "{share}");
     }
 
     #[test]
