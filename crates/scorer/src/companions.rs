@@ -63,7 +63,8 @@ impl DayEnvelope {
     pub const SLACK: i64 = 6;
 
     /// Smallest and largest value of the same time of day (± [`Self::SLACK`] slots) over the last [`Self::DAYS`] days,
-    /// data units; `None` before a whole day was seen, or where a day has too few buckets to have a shape.
+    /// data units; `None` before a whole day was seen, where none of those seen was of the same kind (a weekend is not to be
+    /// held against working days, nor they against it), or where a day has too few buckets to have a shape.
     #[must_use]
     pub fn bounds(&self, time: Timestamp, interval: DurationMs) -> Option<[f64; 2]> {
         let per_day = slots_per_day(interval)?;
@@ -73,15 +74,18 @@ impl DayEnvelope {
         }
         let now = slot_of(time, per_day);
         let mut bounds: Option<(f32, f32)> = None;
+        let mut alike = false;
         for day in 1..=Self::DAYS {
+            let is_alike = is_weekend(time + -day * DAY_MS) == is_weekend(time);
             for slot in now - day * per_day - Self::SLACK..=now - day * per_day + Self::SLACK {
                 if let Some((low, high)) = self.get(slot, width) {
+                    alike |= is_alike;
                     let (min, max) = bounds.unwrap_or((low, high));
                     bounds = Some((min.min(low), max.max(high)));
                 }
             }
         }
-        let (min, max) = bounds?;
+        let (min, max) = bounds.filter(|_| alike)?;
         Some([f64::from(min), f64::from(max)])
     }
 
@@ -155,6 +159,12 @@ pub(crate) fn has_days(interval: DurationMs) -> bool {
     slots_per_day(interval).is_some()
 }
 
+/// Whether it is Saturday or Sunday, UTC.
+fn is_weekend(time: Timestamp) -> bool {
+    // Day 0 of the epoch was a Thursday.
+    (time.millis().div_euclid(DAY_MS) + 3).rem_euclid(7) >= 5
+}
+
 /// Numbers that a slot needs: one where no two buckets share it.
 fn width(interval: DurationMs, per_day: i64) -> usize {
     if DAY_MS / per_day <= interval { 1 } else { 2 }
@@ -181,12 +191,33 @@ mod tests {
     }
 
     #[test]
+    fn a_weekend_is_not_held_against_working_days_alone() {
+        let interval = 300_000;
+        // Thursday; and a Saturday, for those that begin with a weekend.
+        for (first_day, known) in [(0, [1, 3, 4, 5]), (2, [1, 3, 4, 5])] {
+            let mut envelope = DayEnvelope::default();
+            let mut first_known = vec![];
+            for i in 0..288 * 21 {
+                let time = Timestamp::from_millis((first_day * 288 + i) * interval);
+                if envelope.bounds(time, interval).is_some() && i % 288 == 200 {
+                    first_known.push(i / 288);
+                }
+                envelope.push(time, interval, 1.0);
+            }
+            assert_eq!(first_known[..4], known, "{first_day}");
+            assert_eq!(first_known.len(), 19, "{first_day}");
+        }
+    }
+
+    #[test]
     fn the_envelope_knows_the_time_of_day() {
         let interval = 300_000;
         let mut envelope = DayEnvelope::default();
         let value = |i: i64| if (i % 288) < 144 { 10.0 } else { 50.0 };
+        // From a Monday on.
+        let time = |i: i64| Timestamp::from_millis(4 * DAY_MS + i * interval);
         for i in 0..288 * 3 {
-            let t = Timestamp::from_millis(i * interval);
+            let t = time(i);
             if i < 288 {
                 assert_eq!(envelope.excess(t, interval, 99.0), None);
             } else {
@@ -194,7 +225,7 @@ mod tests {
             }
             envelope.push(t, interval, value(i));
         }
-        let night = Timestamp::from_millis((288 * 3 + 72) * interval);
+        let night = time(288 * 3 + 72);
         assert_eq!(envelope.excess(night, interval, 50.0), Some(40.0));
         assert_eq!(envelope.excess(night, interval, 5.0), Some(5.0));
         assert!(envelope.slots.len() <= 7 * 288 + 7);
@@ -224,9 +255,13 @@ mod tests {
                     let first = past.first().map_or(now, |(slot, _)| *slot);
                     let same_time = |slot: i64| {
                         (1..=DayEnvelope::DAYS)
-                            .any(|day| (slot - now + day * per_day).abs() <= DayEnvelope::SLACK)
+                            .find(|day| (slot - now + day * per_day).abs() <= DayEnvelope::SLACK)
                     };
-                    let near = past.iter().filter(|(slot, _)| same_time(*slot));
+                    let near = past.iter().filter(|(slot, _)| same_time(*slot).is_some());
+                    // Days of the epoch from a Monday on, as weeks.
+                    let is_weekend = |day: i64| matches!((time.millis() / DAY_MS - day + 3) % 7, 5 | 6);
+                    let alike = near.clone().filter_map(|(slot, _)| same_time(*slot));
+                    let known = alike.map(is_weekend).any(|kind| kind == is_weekend(0));
                     let want = near.fold(None, |bounds: Option<[f64; 2]>, (_, value)| {
                         let [min, max] = bounds.unwrap_or([*value; 2]);
                         Some([min.min(*value), max.max(*value)])
@@ -235,7 +270,7 @@ mod tests {
                     let seen = past.last().map_or(0, |(slot, _)| slot - first + 1) >= per_day;
                     let high = envelope.excess(time, interval, 2000.0).map(|by| 2000.0 - by);
                     let low = envelope.excess(time, interval, -1.0).map(|by| by - 1.0);
-                    let want = want.filter(|_| seen);
+                    let want = want.filter(|_| seen && known);
                     assert_eq!(
                         low.zip(high),
                         want.map(|[min, max]| (min, max)),
