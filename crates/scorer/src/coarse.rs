@@ -22,6 +22,8 @@ pub(crate) struct Coarse {
 impl Coarse {
     /// Coarse errors kept: a part of what the fine channels keep, for as long a time.
     const HISTORY: usize = 1000;
+    /// Coarse errors before it has a say. The rarest of a few is no rare one, and what leans on it comes to the boundary too soon.
+    const LEAST: usize = 100;
 
     /// Takes the coarse bucket that closed with the fine one to be judged next.
     pub(crate) fn close(
@@ -46,7 +48,9 @@ impl Coarse {
             history: Self::HISTORY.min(spec.tail.history),
             ..spec.tail
         };
-        self.decades = self.tail.decades(&tail, floor, error);
+        if self.tail.len() >= Self::LEAST {
+            self.decades = self.tail.decades(&tail, floor, error);
+        }
         if learns {
             self.tail.push(&tail, error);
         }
@@ -122,11 +126,23 @@ mod tests {
         close(&mut coarse, ModelKind::Tadgan, 50.0, [9.0, 9.0, 0.0], true);
         let first = coarse.lean();
         assert!(first > 3.0, "{first}");
-        let rest: Vec<f64> = (0..6).map(|_| coarse.lean()).collect();
-        assert_eq!(rest[..5], [first; 5]);
-        assert_eq!(rest[5], 0.0);
+        for _ in 1..ScoreSpec::default().coarse_factor {
+            assert_eq!(coarse.lean(), first);
+        }
+        assert_eq!(coarse.lean(), 0.0);
         coarse.close(&ScoreSpec::default(), 1e-9, &bucket(0, 1.0), true, None);
         assert_eq!(coarse.lean(), 0.0);
+    }
+
+    #[test]
+    fn a_few_errors_have_no_say() {
+        let mut coarse = Coarse::default();
+        let mut said = |value| {
+            close(&mut coarse, ModelKind::Tadgan, value, [9.0, 9.0, 0.0], true);
+            coarse.lean()
+        };
+        assert!((0..Coarse::LEAST).all(|i| said(if i % 20 == 19 { 50.0 } else { 1.0 }) == 0.0));
+        assert!(said(90.0) > 1.5);
     }
 
     #[test]
