@@ -64,7 +64,7 @@ mod tests {
                 critic: matches!(model, ModelKind::Tadgan).then_some(spread),
                 filled_share: 0.0,
             };
-            if index % 6 == 5 {
+            if index % u64::from(spec.coarse_factor) == 0 {
                 scorer.close_coarse(&spec, 1e-3, &bucket, Some(&window));
             }
             scorer.close(
