@@ -17,16 +17,21 @@ fn days_are_normal_from_the_second_on() {
 
 /// Weekends lose 60 % of what weekdays bring.
 #[test]
-fn weekends_are_normal_from_the_second_on() {
-    for seed in [1, 2, 3] {
-        let weeks = Stream::new(&daily("m", seed, 0.6), 35 * DAY);
+fn weekends_are_normal_from_the_first_on() {
+    let mut first_weekends = vec![];
+    for seed in 1..=10 {
+        let days = if seed <= 3 { 35 * DAY } else { 8 * DAY };
+        let weeks = Stream::new(&daily("m", seed, 0.6), days);
         let Some(said) = watch("weeks", "", &[weeks]) else {
             return;
         };
-        let first_weekend = said.anomalies(5 * DAY, 8 * DAY);
-        assert!(first_weekend.len() <= 2, "{first_weekend:?}");
-        assert_calm("weeks", &said, 8 * DAY, 35 * DAY);
+        first_weekends.extend(said.anomalies(5 * DAY, 8 * DAY));
+        if seed <= 3 {
+            assert_calm("weeks", &said, 8 * DAY, days);
+        }
     }
+    // No more than noise says of thirty days.
+    assert!(first_weekends.len() <= 2, "{first_weekends:?}");
 }
 
 /// The series goes on as another from [`ON`] on.
