@@ -175,6 +175,10 @@ pub(crate) struct TadganArgs {
     /// Share of the rate that encoder and generator keep after the warm-up, over which it falls.
     #[arg(long, value_name = "SHARE", value_parser = share, help_heading = "Training")]
     pub(crate) final_rate: Option<f64>,
+    /// Share of the windows that are shown with a jump at their end and are to be rebuilt without it, so that nets that train
+    /// long do not learn to rebuild faults. Not on a GPU.
+    #[arg(long, value_name = "SHARE", value_parser = share, help_heading = "Training")]
+    pub(crate) denoise: Option<f64>,
     /// Have dropout in training, as the reference does.
     #[arg(long, help_heading = "Training", overrides_with = "no_dropout")]
     pub(crate) dropout: bool,

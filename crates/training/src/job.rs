@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use scorer::manifest::ModelKind;
+use training::denoise::Denoise;
 use training::nets::{ARCHITECTURES, Sizes};
 use training::recipe::{Recipe, WeightUnit};
 use training::train::{Job, Length, ScalerChoice};
@@ -37,7 +38,18 @@ pub(crate) fn tadgan(args: &TadganArgs) -> Result<Job, Failure> {
         dropout,
         ..recipe
     };
-    common(&args.common, (&architecture, sizes), &recipe, origin)
+    let mut job = common(&args.common, (&architecture, sizes), &recipe, origin)?;
+    if let Some(share) = args.denoise {
+        if job.gpu {
+            let line = "--denoise is not there on a GPU; leave it or --device gpu out".to_owned();
+            return Err(Failure(exit::USAGE, line));
+        }
+        job.settings.denoise = Some(Denoise {
+            share,
+            by_window: job.scaler == ScalerChoice::Window,
+        });
+    }
+    Ok(job)
 }
 
 /// The job of `train aer`.

@@ -46,6 +46,7 @@
 //! | sample of the penalty | one α a sample, multiplies the real one | the same | the same |
 //! | dropout in the penalty's pass | on | off | off, as Orion |
 //! | dropout in training, frozen nets included | on | on | on with `paper`, else off; `--dropout`, `--no-dropout` |
+//! | what windows are rebuilt from | themselves | the same | the same; a share of them with a jump at their end by `--denoise` |
 //! | order of updates | 5 × (Cx, Cz), then E and G | the same | the same |
 //! | batches | drawn with replacement | shuffled epochs, none below 320 windows | shuffled epochs, each a keyed permutation that is computed and not stored; below 320 windows drawn |
 //! | updates of E and G | 2 000 | 35 epochs, 175 to 420 on a NAB file | `--steps` or `--epochs`; by default as [`recipe`] says |
@@ -98,6 +99,7 @@ pub mod calibrate;
 pub mod checkpoint;
 pub mod course;
 pub mod data;
+pub mod denoise;
 pub mod export;
 pub mod files;
 pub mod gpu;

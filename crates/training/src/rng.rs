@@ -27,6 +27,8 @@ pub enum Purpose {
     Judge = 8,
     /// Values of a generated series.
     Series = 9,
+    /// Jumps at the ends of windows.
+    Denoise = 10,
 }
 
 /// A seeded family of streams.

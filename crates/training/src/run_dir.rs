@@ -68,6 +68,9 @@ pub struct RunConfig {
     pub learning_rate: f64,
     /// Whether dropout acts in training.
     pub dropout: bool,
+    /// Share of the windows that are shown with a jump and are to be rebuilt without it.
+    #[serde(default)]
+    pub denoise: f64,
     /// Samples of a batch.
     pub batch: usize,
     /// Whether it is done on a GPU, which rounds otherwise.

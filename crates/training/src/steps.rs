@@ -22,6 +22,8 @@ pub const LOSS_WEIGHT: f32 = 10.0;
 pub struct Batch<'a> {
     /// Windows, `[samples, window]`.
     pub x: &'a [f32],
+    /// What TadGAN's encoder and generator are to make of them: `x`, unless they denoise.
+    pub asked: &'a [f32],
     /// Latents drawn from N(0, 1), `[samples, latent]`.
     pub z: &'a [f32],
     /// Share of the real sample in each interpolation of the penalty, `[samples]`; unused by the generator's step.
@@ -326,7 +328,7 @@ fn push_to_sphere(latents: &[f32], width: usize, whole: usize, d_latent: &mut [f
 /// of the whole batch.
 fn push_errors(rebuilt: &[f32], batch: Batch<'_>, count: f32, signal: &mut Vec<f32>) -> f64 {
     let scale = batch.reconstruction_weight * 2.0 / count;
-    let errors = rebuilt.iter().zip(batch.x).map(|(y, x)| y - x);
+    let errors = rebuilt.iter().zip(batch.asked).map(|(y, x)| y - x);
     signal.extend(errors.clone().map(|error| scale * error));
     errors.map(|error| f64::from(error).powi(2)).sum::<f64>() / f64::from(count)
 }

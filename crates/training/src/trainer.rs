@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use scorer::manifest::ModelKind;
 
 use crate::adam;
+use crate::denoise::Denoise;
 use crate::gpu::{Gpu, GpuError};
 use crate::nets::{Nets, Weights};
 use crate::rng::{self, Purpose, Streams};
@@ -110,6 +111,8 @@ pub struct Settings {
     pub falls_over: usize,
     /// Whether dropout acts in training, as in the reference.
     pub dropout: bool,
+    /// Jumps that encoder and generator are to rebuild windows without; not on a GPU.
+    pub denoise: Option<Denoise>,
     /// Threads that work on a batch.
     pub threads: usize,
 }
@@ -126,6 +129,7 @@ impl Default for Settings {
             final_rate: 1.0,
             falls_over: 0,
             dropout: true,
+            denoise: None,
             threads: 1,
         }
     }
@@ -312,6 +316,7 @@ impl Trainer {
         if let Some(gpu) = &self.gpu {
             let batch = Batch {
                 x,
+                asked: x,
                 z,
                 alpha,
                 whole: alpha.len(),
@@ -331,11 +336,14 @@ impl Trainer {
         let (window, latent) = (nets.sizes.window, nets.sizes.latent);
         let reconstruction_weight = self.settings.reconstruction_weight;
         let dropout = self.settings.dropout;
+        let spoilt = self.spoilt(update, number, x);
+        let (x, asked) = spoilt.as_ref().map_or((x, x), |(seen, asked)| (seen, asked));
         let run = |shard: usize, workspace: &mut Workspace| {
             let from = shard * SHARD;
             let to = (from + SHARD).min(alpha.len());
             let batch = Batch {
                 x: &x[from * window..to * window],
+                asked: &asked[from * window..to * window],
                 z: &z[from * latent..to * latent],
                 alpha: &alpha[from..to],
                 whole: alpha.len(),
@@ -367,6 +375,16 @@ impl Trainer {
         });
         self.apply(update, number, norms);
         losses
+    }
+
+    /// The windows with jumps at their ends and what they are to become, where an update is to learn from them.
+    fn spoilt(&self, update: Update, number: usize, x: &[f32]) -> Option<(Vec<f32>, Vec<f32>)> {
+        let rebuilds = matches!(update, Update::Generator | Update::Reconstruction);
+        let denoise = self.settings.denoise.filter(|_| rebuilds)?;
+        let mut seen = x.to_vec();
+        let mut rng = self.streams.stream(Purpose::Denoise, number, 0);
+        let asked = denoise.spoil(&mut rng, self.nets.sizes.window, &mut seen);
+        Some((seen, asked))
     }
 
     /// Adam's rate for an update. What the warm-up reached is fine work, which a full rate would undo.

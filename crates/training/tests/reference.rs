@@ -147,6 +147,7 @@ fn one_step_of_the_critic_of_windows() {
     let mut workspace = Workspace::new(nets);
     let batch = Batch {
         x: &reference.x,
+        asked: &reference.x,
         z: &reference.z,
         alpha: &alpha,
         whole: 8,
@@ -168,6 +169,7 @@ fn one_step_of_the_critic_of_latents() {
     let mut workspace = Workspace::new(nets);
     let batch = Batch {
         x: &reference.x,
+        asked: &reference.x,
         z: &reference.z,
         alpha: &alpha,
         whole: 8,
@@ -188,6 +190,7 @@ fn one_step_of_encoder_and_generator() {
     let mut workspace = Workspace::new(nets);
     let batch = Batch {
         x: &reference.x,
+        asked: &reference.x,
         z: &reference.z,
         alpha: &[],
         whole: 8,

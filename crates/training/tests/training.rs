@@ -8,6 +8,7 @@ use scorer::manifest::{IntervalSpec, SERVED_LAGS};
 use scorer::onnx::OnnxBackend;
 use scorer::runtime::{Device, Runtime};
 use training::data::{DataError, DataOptions, Dataset, Inputs};
+use training::denoise::Denoise;
 use training::nets::{Nets, Sizes};
 use training::recipe::Recipe;
 use training::run_dir::{self, ResumeError};
@@ -65,10 +66,15 @@ fn load(path: &Path) -> Result<Dataset, DataError> {
 }
 
 fn trained(threads: usize, steps: usize) -> State {
+    trained_so(threads, steps, None)
+}
+
+fn trained_so(threads: usize, steps: usize, denoise: Option<Denoise>) -> State {
     let settings = Settings {
         seed: 11,
         threads,
         average: 0.9,
+        denoise,
         ..Settings::default()
     };
     let mut trainer = Trainer::new(Nets::new(sizes()), settings);
@@ -114,6 +120,26 @@ fn one_seed_gives_the_same_weights_on_any_number_of_threads() {
     assert_eq!(once, trained(1, 4));
     assert_eq!(once, trained(2, 4));
     assert_ne!(once.weights, once.average);
+}
+
+#[test]
+fn who_denoises_learns_otherwise_but_not_the_critics_and_the_same_on_any_number_of_threads() {
+    let denoise = |share| {
+        Some(Denoise {
+            share,
+            by_window: true,
+        })
+    };
+    let once = trained_so(1, 2, denoise(0.5));
+    assert_eq!(once, trained_so(2, 2, denoise(0.5)));
+    assert_eq!(trained(1, 2), trained_so(1, 2, denoise(0.0)));
+    let plain = trained(1, 2);
+    assert_ne!(once.weights.encoder, plain.weights.encoder);
+    assert_ne!(once.weights.generator, plain.weights.generator);
+    // Of the first step critics see nothing of it: their updates come before the generator's.
+    let [once, plain] = [denoise(0.5), None].map(|denoise| trained_so(1, 1, denoise));
+    assert_eq!(once.weights.critic_x, plain.weights.critic_x);
+    assert_eq!(once.weights.critic_z, plain.weights.critic_z);
 }
 
 #[test]

@@ -173,6 +173,14 @@ const CASES: &[(&str, &str)] = &[
         "TadGAN\'s bundle for AER",
         "aer --file good.csv --warm-start bundle --out x",
     ),
+    (
+        "all windows and half as many again to denoise",
+        "tadgan --file good.csv --denoise 1.5 --out x",
+    ),
+    (
+        "denoising on a GPU",
+        "tadgan --file good.csv --denoise 0.02 --device gpu --out x",
+    ),
     ("AER on a GPU", "aer --file good.csv --device gpu --out x"),
     #[cfg(not(feature = "gpu"))]
     (
