@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! cargo bench -p aiops-benches --bench calm -- [--series 1000] [--days 28] [--interval 300] [--seed 1] [--threads 2]
-//!     [--model BUNDLE] [--alerts OUT.jsonl]
+//!     [--begin 0] [--model BUNDLE] [--alerts OUT.jsonl]
 //! ```
 //!
 //! The series are `ingest::synthetic::calm`, a sample every five minutes or as many seconds as are said, all from the same moment on: the worst case for
-//! firing together. The bars: a warning a series and week, a critical alert a series and 90 days, and at no moment more
+//! firing together, a Monday's working day or `--begin` days later. The bars: a warning a series and week, a critical alert a series and 90 days, and at no moment more
 //! than 1 % of the series in alert. Under `cargo test` two series for two days, so that it cannot rot.
 
 use std::collections::BTreeMap;
@@ -49,6 +49,7 @@ fn main() {
     let events = watch(&specs, &bundle, &runtime, &options);
     let fleet = Fleet {
         specs: &specs,
+        start: options.start,
         days: options.days,
         events: &events,
     };
@@ -73,10 +74,6 @@ fn main() {
             writeln!(file, "{}", to_json(&event.last)).expect("room for alerts");
         }
     }
-}
-
-fn start() -> Timestamp {
-    Timestamp::from_millis(START_MS)
 }
 
 /// One alert from its beginning to its end.
@@ -109,7 +106,8 @@ fn watch(specs: &[SeriesSpec], bundle: &Bundle, runtime: &Runtime, options: &Opt
                     return done;
                 };
                 let group = &rest[..rest.len().min(TOGETHER)];
-                done.push((at, watch_group(at, group, bundle, runtime, options.days)));
+                let time = (options.start, options.days);
+                done.push((at, watch_group(at, group, bundle, runtime, time)));
             }
         };
         let workers: Vec<_> = (0..options.threads.max(1)).map(|_| scope.spawn(work)).collect();
@@ -127,7 +125,7 @@ fn watch_group(
     specs: &[SeriesSpec],
     bundle: &Bundle,
     runtime: &Runtime,
-    days: i64,
+    (start, days): (Timestamp, i64),
 ) -> Vec<Event> {
     let backend = OnnxBackend::new(bundle, runtime, Device::Cpu, DEFAULT_BATCH)
         .expect("a runtime that runs the bundle");
@@ -137,7 +135,7 @@ fn watch_group(
         partition: 0,
     };
     host.assign(id.clone(), Task::new(Arc::new(settings(bundle)), false));
-    let until = start() + days * DAY_MS;
+    let until = start + days * DAY_MS;
     let numbers: BTreeMap<SeriesKey, usize> = specs
         .iter()
         .zip(first..)
@@ -160,7 +158,7 @@ fn watch_group(
             event.last = alert;
         }
     };
-    let mut streams: Vec<_> = specs.iter().map(|spec| spec.stream(start())).collect();
+    let mut streams: Vec<_> = specs.iter().map(|spec| spec.stream(start)).collect();
     let mut out = Vec::new();
     for offset in 0.. {
         let mut samples = Vec::with_capacity(streams.len());
@@ -210,6 +208,7 @@ fn settings(bundle: &Bundle) -> TaskSettings {
 /// What there was to watch, and what came of it.
 struct Fleet<'a> {
     specs: &'a [SeriesSpec],
+    start: Timestamp,
     days: i64,
     events: &'a [Event],
 }
@@ -285,7 +284,7 @@ impl Fleet<'_> {
     fn print_weeks(&self) {
         println!("\n| week | warnings a series | critical a series |\n|---|---|---|");
         for week in 0..(self.days + 6) / 7 {
-            let of_week = |e: &&Event| (e.known - start()) / (7 * DAY_MS) == week;
+            let of_week = |e: &&Event| (e.known - self.start) / (7 * DAY_MS) == week;
             let events: Vec<&Event> = self.events.iter().filter(of_week).collect();
             let critical = events.iter().filter(|e| e.is_critical()).count();
             let per = |n: usize| n as f64 / self.specs.len() as f64;
@@ -326,7 +325,7 @@ impl Fleet<'_> {
         let ends = self.events.iter().map(|e| (e.over, -1));
         let mut changes: Vec<(Timestamp, i64)> = begins.chain(ends).collect();
         changes.sort_unstable();
-        let (mut open, mut worst) = (0, (0, start()));
+        let (mut open, mut worst) = (0, (0, self.start));
         for (at, change) in changes {
             open += change;
             if open > worst.0 {
@@ -381,6 +380,7 @@ fn most(counts: &BTreeMap<&str, usize>, shown: usize) -> String {
 /// What the command line says.
 struct Options {
     series: usize,
+    start: Timestamp,
     days: i64,
     /// Between two samples (milliseconds).
     interval: i64,
@@ -395,6 +395,7 @@ impl Options {
         let short = !std::env::args().any(|a| a == "--bench");
         let mut options = Self {
             series: if short { 2 } else { 1000 },
+            start: Timestamp::from_millis(START_MS),
             days: if short { 2 } else { 28 },
             interval: 300_000,
             seed: 1,
@@ -407,6 +408,10 @@ impl Options {
             let mut value = || arguments.next().expect("a value");
             match name.as_str() {
                 "--series" => options.series = value().parse().expect("a number of series"),
+                "--begin" => {
+                    let days: i64 = value().parse().expect("a number of days");
+                    options.start = Timestamp::from_millis(START_MS + days * DAY_MS);
+                }
                 "--days" => options.days = value().parse().expect("a number of days"),
                 "--interval" => {
                     options.interval = 1_000 * value().parse::<i64>().expect("a number of seconds");
