@@ -74,9 +74,9 @@ impl DayEnvelope {
         }
         let now = slot_of(time, per_day);
         let mut bounds: Option<(f32, f32)> = None;
-        let mut alike = false;
+        let (today, mut alike) = (is_weekend(time), false);
         for day in 1..=Self::DAYS {
-            let is_alike = is_weekend(time + -day * DAY_MS) == is_weekend(time);
+            let is_alike = is_weekend(time + -day * DAY_MS) == today;
             for slot in now - day * per_day - Self::SLACK..=now - day * per_day + Self::SLACK {
                 if let Some((low, high)) = self.get(slot, width) {
                     alike |= is_alike;
