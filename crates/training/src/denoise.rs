@@ -70,22 +70,18 @@ mod tests {
 
     const WINDOW: usize = 100;
 
-    fn spoilt(denoise: Denoise, samples: usize) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    fn spoilt(share: f64, by_window: bool, samples: usize) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
         let wave = |i: usize| 0.5 * ((i % WINDOW) as f32 * 0.2).sin();
         let was: Vec<f32> = (0..samples * WINDOW).map(wave).collect();
         let mut seen = was.clone();
         let mut rng = Streams::new(1).stream(Purpose::Denoise, 0, 0);
-        let asked = denoise.spoil(&mut rng, WINDOW, &mut seen);
+        let asked = Denoise { share, by_window }.spoil(&mut rng, WINDOW, &mut seen);
         (was, seen, asked)
     }
 
     #[test]
     fn a_share_of_the_windows_jumps_at_its_end_alone() {
-        let denoise = Denoise {
-            share: 0.2,
-            by_window: false,
-        };
-        let (was, seen, asked) = spoilt(denoise, 500);
+        let (was, seen, asked) = spoilt(0.2, false, 500);
         assert_eq!(asked, was);
         let windows = || seen.chunks(WINDOW).zip(was.chunks(WINDOW));
         let jumps = windows().filter(|(seen, was)| seen != was).count();
@@ -99,11 +95,7 @@ mod tests {
 
     #[test]
     fn a_window_that_is_scaled_by_itself_is_scaled_with_its_jump() {
-        let denoise = Denoise {
-            share: 1.0,
-            by_window: true,
-        };
-        let (was, seen, asked) = spoilt(denoise, 50);
+        let (was, seen, asked) = spoilt(1.0, true, 50);
         for ((was, seen), asked) in was
             .chunks(WINDOW)
             .zip(seen.chunks(WINDOW))
@@ -121,11 +113,7 @@ mod tests {
 
     #[test]
     fn without_a_share_nothing_is_changed() {
-        let denoise = Denoise {
-            share: 0.0,
-            by_window: true,
-        };
-        let (was, seen, asked) = spoilt(denoise, 20);
+        let (was, seen, asked) = spoilt(0.0, true, 20);
         assert!(seen == was && asked == was);
     }
 }
