@@ -15,7 +15,7 @@ use types::{Bucket, DurationMs, Grounds, Parts, Timestamp};
 
 use self::peaks::Peaks;
 pub use self::spec::ScoreSpec;
-use self::standing::Standing;
+use self::standing::{Rarity, Standing};
 use crate::coarse::Coarse;
 use crate::companions::{DayEnvelope, SeenRange, outside};
 use crate::manifest::{LagCalibration, ModelKind};
@@ -86,8 +86,8 @@ pub struct Verdict {
     /// Data units. Of nets that reconstruct: the median of what the windows made of it that saw the bucket. Of nets that
     /// predict: at lag 0 what was forecast, else the median of that and the first `lag` reconstructions.
     pub expected: f64,
-    /// How far from normal it is in its context, on the score scale: [`Self::own`], or the mean of the last buckets where that
-    /// is more. Below 1 its own counts less.
+    /// How far from normal it is in its context, on the score scale: [`Self::own`] from 1 on. Below, for less, with the error of the bucket
+    /// before, or the mean of the last buckets where that is more.
     pub score: f64,
     /// How far from normal it is by itself, on the score scale: how high an alert is, and what it ends on.
     pub own: f64,
@@ -364,12 +364,25 @@ impl SeriesScorer {
         } else {
             0.0
         };
-        let combined = (spec.error_weight * reconstruction.max(prediction) + range)
-            .max(spec.envelope_weight * envelope)
-            + support(spec.coarse_weight, waiting.coarse)
-            + support(spec.critic_weight, critic);
+        let combine = |nets: f64| {
+            (spec.error_weight * nets + range).max(spec.envelope_weight * envelope)
+                + support(spec.coarse_weight, waiting.coarse)
+                + support(spec.critic_weight, critic)
+        };
+        let combined = combine(reconstruction.max(prediction));
         let (rare, peak) = self.peaks.judge(spec, combined);
-        let standing = self.standing.judge(spec, floor, value, combined, waiting.learns);
+        let missed = [errors.reconstruction, errors.prediction];
+        let [of_reconstructions, of_predictions] = self.standing.of_two(missed, waiting.learns);
+        let of_two = decades(&mut self.reconstruction, floor, of_reconstructions).max(decades(
+            &mut self.prediction,
+            floor,
+            of_predictions,
+        ));
+        let rarity = Rarity {
+            own: combined,
+            of_two: combine(of_two),
+        };
+        let standing = self.standing.judge(spec, floor, value, rarity, waiting.learns);
         let decades = Parts {
             reconstruction,
             prediction: waiting.forecast.map(|_| prediction),

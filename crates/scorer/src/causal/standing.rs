@@ -11,24 +11,56 @@ use super::ScoreSpec;
 /// What the last buckets of a series were, and what is usual in the long run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Standing {
+    /// Errors of the nets in the bucket before, data units, in the order of [`Self::of_two`].
+    before: [Option<f64>; 2],
     /// Mean of the decades of the last buckets, which forgets.
     mean: f64,
     level: Level,
 }
 
-impl Standing {
-    /// Share of the mean that counts: rounding must not make one boundary of many.
-    const MEAN_SHARE: f64 = 1.0 - 1e-9;
+/// How unusual a bucket is, in decades.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rarity {
+    /// By what the nets missed in it.
+    pub own: f64,
+    /// By the mean of what they missed in it and in the one before.
+    pub of_two: f64,
+}
 
-    /// Decades of the bucket in its context: those of its mean with the ones before it or, where they are more, its `own`. Below the
-    /// boundary a single bucket tells little, and its own count for less, as their cube; at the boundary and beyond they count in full.
-    /// Into the mean none goes with more than the boundary, so that only a bucket's own reach it: what is over does not score as if it lasted.
+impl Standing {
+    /// Share that counts of what is not a bucket's own: it may come to the boundary, and must not reach it.
+    const BELOW: f64 = 1.0 - 1e-9;
+
+    /// Each of `errors` as the mean of itself and that of the bucket before: nets hit a value in the middle of an event by chance, but
+    /// seldom two in a row. A bucket that is not `learns` leaves no trace.
+    pub(super) fn of_two(&mut self, errors: [Option<f64>; 2], learns: bool) -> [Option<f64>; 2] {
+        let means = std::array::from_fn(|i| match (errors[i], self.before[i]) {
+            (Some(error), Some(before)) => Some(f64::midpoint(error, before)),
+            (error, _) => error,
+        });
+        if learns {
+            self.before = errors;
+        }
+        means
+    }
+
+    /// Decades of the bucket in its context: those of its mean with the ones before it or, where they are more, its own. Below the
+    /// boundary a single bucket tells little: there the rarity of two counts, and for less, as its cube; at the boundary and beyond its
+    /// own counts in full. Into the mean none goes with more than the boundary, so that only a bucket's own reaches it: what is over
+    /// does not score as if it lasted.
     ///
     /// `floor` is the smallest spread of levels that is told apart, data units; a bucket that is not `learns` is judged by what was
     /// there before it, and leaves it as it was.
-    pub(super) fn judge(&mut self, spec: &ScoreSpec, floor: f64, value: f64, own: f64, learns: bool) -> f64 {
+    pub(super) fn judge(
+        &mut self,
+        spec: &ScoreSpec,
+        floor: f64,
+        value: f64,
+        Rarity { own, of_two }: Rarity,
+        learns: bool,
+    ) -> f64 {
         let warn = spec.warn_decades;
-        let found = own
+        let found = of_two
             .max(spec.level_weight * self.level.decades(floor, value))
             .min(warn);
         let mean = self.mean + (found - self.mean) / (1.0 + spec.linger as f64);
@@ -36,20 +68,16 @@ impl Standing {
             self.mean = mean;
             self.level.push(floor, value);
         }
-        if spec.linger == 0 {
+        if spec.linger == 0 || own >= warn {
             return own;
         }
-        let alone = if own < warn {
-            warn * (own / warn).powi(3)
-        } else {
-            own
-        };
-        alone.max(Self::MEAN_SHARE * mean)
+        let alone = warn * (of_two.min(warn) / warn).powi(3);
+        Self::BELOW * alone.max(mean)
     }
 
     /// Forgets what was found last: the window starts anew. The level stays.
     pub(super) fn restart(&mut self) {
-        self.mean = 0.0;
+        (self.before, self.mean) = ([None; 2], 0.0);
     }
 }
 
@@ -108,10 +136,15 @@ mod tests {
 
     const FLOOR: f64 = 1e-3;
 
+    /// A bucket that is as rare as it is with the one before.
+    fn rarity(own: f64) -> Rarity {
+        Rarity { own, of_two: own }
+    }
+
     fn standing(spec: &ScoreSpec, seen: impl IntoIterator<Item = f64>) -> Standing {
         let mut standing = Standing::default();
         for value in seen {
-            standing.judge(spec, FLOOR, value, 0.3, true);
+            standing.judge(spec, FLOOR, value, rarity(0.3), true);
         }
         standing
     }
@@ -124,10 +157,10 @@ mod tests {
     fn what_was_found_lingers_and_fades() {
         let spec = ScoreSpec::default();
         let mut standing = standing(&spec, wave(2000));
-        let quiet = standing.judge(&spec, FLOOR, 0.0, 0.3, true);
+        let quiet = standing.judge(&spec, FLOOR, 0.0, rarity(0.3), true);
         assert!(quiet < 0.6, "{quiet}");
         let said: Vec<f64> = (0..60)
-            .map(|i| standing.judge(&spec, FLOOR, 0.0, if i < 10 { 6.0 } else { 0.3 }, true))
+            .map(|i| standing.judge(&spec, FLOOR, 0.0, rarity(if i < 10 { 6.0 } else { 0.3 }), true))
             .collect();
         assert!(said[..10].iter().all(|s| *s >= 6.0), "{said:?}");
         assert!(
@@ -138,16 +171,45 @@ mod tests {
     }
 
     #[test]
+    fn a_value_hit_by_chance_is_judged_with_the_one_before() {
+        let mut standing = Standing::default();
+        assert_eq!(standing.of_two([Some(4.0), None], true), [Some(4.0), None]);
+        assert_eq!(
+            standing.of_two([Some(0.0), Some(6.0)], true),
+            [Some(2.0), Some(6.0)]
+        );
+        // What is not learnt is judged by what was there before it.
+        assert_eq!(standing.of_two([Some(9.0), None], false), [Some(4.5), None]);
+        assert_eq!(standing.of_two([None, Some(0.0)], true), [None, Some(3.0)]);
+        standing.restart();
+        assert_eq!(
+            standing.of_two([Some(1.0), Some(f64::MAX)], true),
+            [Some(1.0), Some(f64::MAX)]
+        );
+        assert_eq!(
+            standing.of_two([Some(1.0), Some(f64::MAX)], true),
+            [Some(1.0), Some(f64::MAX)]
+        );
+        let spec = ScoreSpec::default();
+        let hit = Rarity {
+            own: 0.1,
+            of_two: 3.0,
+        };
+        assert!(standing.judge(&spec, FLOOR, 0.0, hit, false) > 2.5);
+    }
+
+    #[test]
     fn the_boundary_is_where_it_was() {
         let spec = ScoreSpec::default();
-        for own in [0.1, 1.0, 3.1, spec.warn_decades, 5.0, 9.0] {
-            let said = Standing::default().judge(&spec, FLOOR, 0.0, own, true);
+        let owns = [0.1, 1.0, 3.1, spec.warn_decades, 5.0, 9.0];
+        for (own, of_two) in owns.iter().flat_map(|own| owns.map(|of_two| (*own, of_two))) {
+            let said = Standing::default().judge(&spec, FLOOR, 0.0, Rarity { own, of_two }, true);
             assert_eq!(
                 said >= spec.warn_decades,
                 own >= spec.warn_decades,
-                "{own}: {said}"
+                "{own}, {of_two}: {said}"
             );
-            assert!(own < spec.warn_decades || said == own, "{own}: {said}");
+            assert!(own < spec.warn_decades || said == own, "{own}, {of_two}: {said}");
         }
     }
 
@@ -161,14 +223,14 @@ mod tests {
         let below = (1.0 - 1e-6)..(1.0 - 1e-10);
         let share = |said: f64| said / spec.warn_decades;
         let mut strange = standing(&spec, wave(4000));
-        let said = wave(2000).map(|value| strange.judge(&spec, FLOOR, value + 1e3, 0.3, true));
+        let said = wave(2000).map(|value| strange.judge(&spec, FLOOR, value + 1e3, rarity(0.3), true));
         let most = said.map(share).fold(0.0, f64::max);
         assert!(below.contains(&most), "{most}");
         let mut event = Standing::default();
         for _ in 0..2000 {
-            event.judge(&spec, FLOOR, 0.0, 9.0, true);
+            event.judge(&spec, FLOOR, 0.0, rarity(9.0), true);
         }
-        let almost = share(event.judge(&spec, FLOOR, 0.0, 0.9 * spec.warn_decades, true));
+        let almost = share(event.judge(&spec, FLOOR, 0.0, rarity(0.9 * spec.warn_decades), true));
         assert!((0.9..1.0 - 1e-10).contains(&almost), "{almost}");
     }
 
@@ -177,7 +239,7 @@ mod tests {
         let spec = ScoreSpec::default();
         let mut standing = standing(&spec, wave(4000));
         let said: Vec<f64> = wave(20_000)
-            .map(|value| standing.judge(&spec, FLOOR, value + 40.0, 0.3, true))
+            .map(|value| standing.judge(&spec, FLOOR, value + 40.0, rarity(0.3), true))
             .collect();
         assert!(said[100] > 2.5, "{}", said[100]);
         assert!(said[19_999] < 1.0, "{}", said[19_999]);
@@ -186,7 +248,7 @@ mod tests {
             ..spec
         };
         let mut standing = self::standing(&without, wave(4000));
-        let said = wave(200).map(|value| standing.judge(&without, FLOOR, value + 40.0, 0.3, true));
+        let said = wave(200).map(|value| standing.judge(&without, FLOOR, value + 40.0, rarity(0.3), true));
         assert!(said.fold(0.0, f64::max) < 0.4);
     }
 
@@ -199,7 +261,7 @@ mod tests {
         };
         let mut standing = Standing::default();
         for own in [0.2, 4.0, 0.7, 2.9, 0.0] {
-            assert!((standing.judge(&spec, FLOOR, 1.0, own, true) - own).abs() < 1e-12);
+            assert!((standing.judge(&spec, FLOOR, 1.0, rarity(own), true) - own).abs() < 1e-12);
         }
     }
 
@@ -209,10 +271,13 @@ mod tests {
         let mut standing = Standing::default();
         for i in 0..500 {
             let value = if i % 3 == 0 { f64::MAX } else { -f64::MAX };
-            assert!(standing.judge(&spec, FLOOR, value, 1.0, true).is_finite(), "{i}");
+            assert!(
+                standing.judge(&spec, FLOOR, value, rarity(1.0), true).is_finite(),
+                "{i}"
+            );
         }
         for _ in 0..500 {
-            assert!(standing.judge(&spec, FLOOR, 1.0, 1.0, true).is_finite());
+            assert!(standing.judge(&spec, FLOOR, 1.0, rarity(1.0), true).is_finite());
         }
     }
 
@@ -221,7 +286,7 @@ mod tests {
         let spec = ScoreSpec::default();
         let mut standing = standing(&spec, wave(300));
         let before = standing.clone();
-        assert!(standing.judge(&spec, FLOOR, 1e6, 9.0, false) >= 9.0);
+        assert!(standing.judge(&spec, FLOOR, 1e6, rarity(9.0), false) >= 9.0);
         assert_eq!(standing, before);
     }
 }
