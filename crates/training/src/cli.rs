@@ -63,7 +63,7 @@ pub(crate) struct DcganArgs {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = positive)]
     pub(crate) batch: usize,
     /// Adam's rate for generator and discriminator at the start; over the last quarter it falls to nothing.
-    #[arg(long, value_name = "RATE", default_value_t = 0.0005, value_parser = rate)]
+    #[arg(long, value_name = "RATE", default_value_t = 0.0005, value_parser = above_zero)]
     pub(crate) learning_rate: f64,
     /// Decay a step of the average of the generator's weights that drawings are made with; 0 takes the weights themselves.
     #[arg(long, value_name = "DECAY", default_value_t = 0.999, value_parser = decay)]
@@ -100,7 +100,7 @@ pub(crate) struct ModeCollapseArgs {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = positive)]
     pub(crate) batch: usize,
     /// Adam's rate at the start; it falls linearly to nothing.
-    #[arg(long, value_name = "RATE", default_value_t = 0.005, value_parser = rate)]
+    #[arg(long, value_name = "RATE", default_value_t = 0.005, value_parser = above_zero)]
     pub(crate) learning_rate: f64,
     /// Updates of the discriminator before each of the generator.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = positive)]
@@ -172,6 +172,10 @@ pub(crate) struct TadganArgs {
     /// principal components of the data leave.
     #[arg(long, value_name = "UNIT", help_heading = "Training")]
     pub(crate) weight_unit: Option<WeightUnitName>,
+    /// Error beyond which the reconstruction loss grows with it and no longer with its square, in the nets' units, of which a window
+    /// spans about two: nets that are not punished by the square do not learn to rebuild outliers. 0.1 is a good value.
+    #[arg(long, value_name = "ERROR", value_parser = above_zero, help_heading = "Training")]
+    pub(crate) huber: Option<f64>,
     /// Share of the rate that encoder and generator keep after the warm-up, over which it falls.
     #[arg(long, value_name = "SHARE", value_parser = share, help_heading = "Training")]
     pub(crate) final_rate: Option<f64>,
@@ -252,7 +256,7 @@ pub(crate) struct CommonArgs {
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub(crate) patience: Option<usize>,
     /// Rate of the optimisers; 0.0005 is the reference's.
-    #[arg(long, value_name = "RATE", value_parser = rate, help_heading = "Training")]
+    #[arg(long, value_name = "RATE", value_parser = above_zero, help_heading = "Training")]
     pub(crate) learning_rate: Option<f64>,
     /// Windows of a batch; 64 is the reference's.
     #[arg(long, value_name = "N", value_parser = positive, help_heading = "Training")]
@@ -413,10 +417,10 @@ fn weight(text: &str) -> Result<f32, String> {
         .ok_or_else(|| "expected a number from 0 on".to_owned())
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+fn above_zero(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
-        .filter(|rate: &f64| *rate > 0.0 && rate.is_finite())
+        .filter(|number: &f64| *number > 0.0 && number.is_finite())
         .ok_or_else(|| "expected a number above 0".to_owned())
 }
 

@@ -39,6 +39,7 @@ pub(crate) fn tadgan(args: &TadganArgs) -> Result<Job, Failure> {
         ..recipe
     };
     let mut job = common(&args.common, (&architecture, sizes), &recipe, origin)?;
+    job.settings.huber = args.huber.unwrap_or(0.0);
     if let Some(share) = args.denoise {
         if job.gpu {
             let line = "--denoise is not there on a GPU; leave it or --device gpu out".to_owned();

@@ -42,6 +42,7 @@
 //! | hidden units of Cz | 100 | 20 | 20, as Orion: the parity data has them; `--critic-z-units 100` gives the paper's |
 //! | first weights | Glorot, orthogonal | the same | the same; linear maps of `conv` at the principal components of the training windows, its convolutions' last layers at zero |
 //! | losses, weights 1, 1, 10 | yes | yes | with `paper`; else the reconstruction has `--reconstruction-weight` 30 |
+//! | reconstruction loss of an error | its square | the same | the same; beyond a size its size, by `--huber` |
 //! | unit of that weight | mean squared error | the same | the same with `paper`; else relative to what the principal components leave (`--weight-unit linear`) |
 //! | sample of the penalty | one α a sample, multiplies the real one | the same | the same |
 //! | dropout in the penalty's pass | on | off | off, as Orion |

@@ -110,7 +110,7 @@ fn loss_values(losses: &StepLosses) -> [f64; LOSS_COLUMNS] {
         g.total,
         g.critic_x,
         g.critic_z,
-        g.mse,
+        g.reconstruction,
         x.wasserstein(),
         z.wasserstein(),
         encoder,
@@ -134,7 +134,7 @@ fn losses(values: &[f64]) -> Option<StepLosses> {
             total: values[8],
             critic_x: values[9],
             critic_z: values[10],
-            mse: values[11],
+            reconstruction: values[11],
         },
         gradients: [values[14], values[15], values[16], values[17]],
     })

@@ -68,6 +68,9 @@ pub struct RunConfig {
     pub learning_rate: f64,
     /// Whether dropout acts in training.
     pub dropout: bool,
+    /// Error beyond which the reconstruction loss grows with it and no longer with its square; 0: nowhere.
+    #[serde(default)]
+    pub huber: f64,
     /// Share of the windows that are shown with a jump and are to be rebuilt without it.
     #[serde(default)]
     pub denoise: f64,

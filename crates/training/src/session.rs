@@ -163,6 +163,7 @@ fn config(job: &Job, data: &Dataset, plan: &Plan, nets: &Nets, shuffled_epochs: 
         final_rate: job.settings.final_rate,
         learning_rate: job.settings.learning_rate,
         dropout: job.settings.dropout,
+        huber: job.settings.huber,
         denoise: job.settings.denoise.map_or(0.0, |denoise| denoise.share),
         batch: job.settings.batch,
         gpu: job.gpu,

@@ -6,6 +6,11 @@
 //! - critic of latents: `−mean Cz(z) + mean Cz(E(x)) + 10·GP(Cz; z, E(x))`
 //! - encoder and generator: `−mean Cx(G(z)) − mean Cz(E(x)) + 10·mean (x − G(E(x)))²`
 //!
+//! A run may have the pseudo-Huber loss `2e² / (1 + √(1 + (e/δ)²))` of an error e in place of its square: that is e² where e is small
+//! beside δ, and 2δ·|e| where it is large. Nets that are punished by the square follow every outlier that they can; nets that are not leave
+//! more of it to be found (Charbonnier et al., "Deterministic edge-preserving regularization in computed imaging", IEEE Transactions
+//! on Image Processing 6(2), 1997).
+//!
 //! Dropout is on in every pass of a training step, frozen nets included, but off in the penalty, as in Orion.
 //!
 //! AER has one step, and its loss in [`AerLoss`].
@@ -30,8 +35,10 @@ pub struct Batch<'a> {
     pub alpha: &'a [f32],
     /// Samples in the whole batch: what means divide by.
     pub whole: usize,
-    /// Weight of the mean squared reconstruction error; [`LOSS_WEIGHT`] in the reference.
+    /// Weight of the mean reconstruction loss; [`LOSS_WEIGHT`] in the reference.
     pub reconstruction_weight: f32,
+    /// `1/δ` of the pseudo-Huber loss, in the nets' units; 0: squared errors, as in the reference.
+    pub bend: f32,
 }
 
 /// Parts of a critic's loss, summed over samples and divided by the whole batch.
@@ -83,8 +90,8 @@ pub struct GeneratorLoss {
     pub critic_x: f64,
     /// `−mean Cz(E(x))`
     pub critic_z: f64,
-    /// Mean squared reconstruction error over samples and time.
-    pub mse: f64,
+    /// Mean reconstruction loss over samples and time: squared errors, unless the run bends them.
+    pub reconstruction: f64,
     /// The loss: the sum of the two and the weighted reconstruction error.
     pub total: f64,
 }
@@ -96,7 +103,7 @@ impl GeneratorLoss {
         Self {
             critic_x: self.critic_x * factor,
             critic_z: self.critic_z * factor,
-            mse: self.mse * factor,
+            reconstruction: self.reconstruction * factor,
             total: self.total * factor,
         }
     }
@@ -105,7 +112,7 @@ impl GeneratorLoss {
     pub fn add(&mut self, other: Self) {
         self.critic_x += other.critic_x;
         self.critic_z += other.critic_z;
-        self.mse += other.mse;
+        self.reconstruction += other.reconstruction;
         self.total += other.total;
     }
 }
@@ -220,7 +227,7 @@ impl Workspace {
         self.signal.clear();
         self.signal.extend_from_slice(&self.critic.d_input);
         let count = n * nets.sizes.window as f32;
-        let mse = push_errors(rebuilt, batch, count, &mut self.signal);
+        let reconstruction = push_errors(rebuilt, batch, count, &mut self.signal);
 
         nets.generator.backward(
             &weights.generator,
@@ -240,8 +247,8 @@ impl Workspace {
         GeneratorLoss {
             critic_x,
             critic_z,
-            mse,
-            total: critic_x + critic_z + f64::from(batch.reconstruction_weight) * mse,
+            reconstruction,
+            total: critic_x + critic_z + f64::from(batch.reconstruction_weight) * reconstruction,
         }
     }
 
@@ -262,7 +269,7 @@ impl Workspace {
             .forward(&weights.generator, latents, dropout, &mut self.generator);
         self.signal.clear();
         let count = (batch.whole * nets.sizes.window) as f32;
-        let mse = push_errors(&self.generator.out, batch, count, &mut self.signal);
+        let reconstruction = push_errors(&self.generator.out, batch, count, &mut self.signal);
         nets.generator.backward(
             &weights.generator,
             &self.encoder.out,
@@ -278,13 +285,14 @@ impl Workspace {
         let (tape, grads) = (&mut self.encoder, &mut self.grads.encoder);
         nets.encoder.backward(&weights.encoder, d_latent, tape, grads);
         GeneratorLoss {
-            mse,
-            total: f64::from(batch.reconstruction_weight) * mse + f64::from(LOSS_WEIGHT) * distance,
+            reconstruction,
+            total: f64::from(batch.reconstruction_weight) * reconstruction
+                + f64::from(LOSS_WEIGHT) * distance,
             ..GeneratorLoss::default()
         }
     }
 
-    /// Step of AER: adds to `grads.encoder` and `grads.generator`. Of the loss, `mse` is the part between the ends.
+    /// Step of AER: adds to `grads.encoder` and `grads.generator`. Of the loss, `reconstruction` is the part between the ends.
     pub fn prediction(&mut self, nets: &Nets, weights: &Weights, batch: Batch<'_>) -> GeneratorLoss {
         let (window, tape) = (nets.sizes.window, &mut self.generator);
         nets.encoder.forward(&weights.encoder, batch.x, &mut self.encoder);
@@ -301,7 +309,7 @@ impl Workspace {
             &mut grads.encoder,
         );
         GeneratorLoss {
-            mse: loss.inner,
+            reconstruction: loss.inner,
             total: loss.total(),
             ..GeneratorLoss::default()
         }
@@ -324,13 +332,14 @@ fn push_to_sphere(latents: &[f32], width: usize, whole: usize, d_latent: &mut [f
     total / f64::from(n)
 }
 
-/// Appends the gradient of the weighted reconstruction error; returns the mean squared error, `count` being the values
-/// of the whole batch.
+/// Appends the gradient of the weighted reconstruction loss; returns its mean, `count` being the values of the whole batch.
 fn push_errors(rebuilt: &[f32], batch: Batch<'_>, count: f32, signal: &mut Vec<f32>) -> f64 {
     let scale = batch.reconstruction_weight * 2.0 / count;
     let errors = rebuilt.iter().zip(batch.asked).map(|(y, x)| y - x);
-    signal.extend(errors.clone().map(|error| scale * error));
-    errors.map(|error| f64::from(error).powi(2)).sum::<f64>() / f64::from(count)
+    let root = |error: f32| (1.0 + (error * batch.bend).powi(2)).sqrt();
+    signal.extend(errors.clone().map(|error| scale * error / root(error)));
+    let loss = |error| 2.0 * f64::from(error).powi(2) / f64::from(1.0 + root(error));
+    errors.map(loss).sum::<f64>() / f64::from(count)
 }
 
 /// Loss and gradients of a critic on `samples`: the real ones, then as many fakes. Leaves the interpolations there.
@@ -381,6 +390,46 @@ fn sum(values: &[f32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bent_loss_is_of_squares_where_errors_are_small_and_follows_finite_differences() {
+        const ERRORS: [f32; 4] = [1e-3, -0.3, 2.0, 0.0];
+        let asked = [0.0; 4];
+        let loss = |errors: &[f32], bend| {
+            let batch = Batch {
+                x: &asked,
+                asked: &asked,
+                z: &[],
+                alpha: &[],
+                whole: 4,
+                reconstruction_weight: 3.0,
+                bend,
+            };
+            let mut signal = vec![];
+            (push_errors(errors, batch, 4.0, &mut signal), signal)
+        };
+        let (squares, straight) = loss(&ERRORS, 0.0);
+        assert!((squares - (1e-6 + 0.09 + 4.0) / 4.0).abs() < 1e-6);
+        assert_eq!(straight[2], 3.0);
+        for (k, error) in ERRORS.into_iter().enumerate() {
+            let (whole, signal) = loss(&ERRORS, 10.0);
+            // About twice 0.1 times the size, less twice the square of 0.1.
+            assert!((loss(&[2.0], 10.0).0 - 0.38 / 4.0).abs() < 1e-3 && whole < squares);
+            let at = |h: f32| {
+                let mut moved = ERRORS;
+                moved[k] = error + h;
+                3.0 * loss(&moved, 10.0).0
+            };
+            let want = (at(1e-2) - at(-1e-2)) / 2e-2;
+            let got = f64::from(signal[k]);
+            assert!(
+                (got - want).abs() < 1e-2 * (1.0 + want.abs()),
+                "{got} is not {want}"
+            );
+        }
+        let [small, same] = [10.0, 0.0].map(|bend| loss(&[1e-3], bend).1[0]);
+        assert!((small / same - 1.0).abs() < 1e-3);
+    }
 
     #[test]
     fn the_pull_to_the_sphere_follows_finite_differences() {

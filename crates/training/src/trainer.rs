@@ -103,8 +103,11 @@ pub struct Settings {
     pub average: f64,
     /// Generator steps at the start that learn the reconstruction alone; 0 in the reference.
     pub warm_up: usize,
-    /// Weight of the mean squared reconstruction error; 10 in the reference.
+    /// Weight of the mean reconstruction loss; 10 in the reference.
     pub reconstruction_weight: f32,
+    /// Error in the nets' units from which on the reconstruction loss grows with it, and no longer with its square; 0, as in the
+    /// reference: nowhere. See [`crate::steps`].
+    pub huber: f64,
     /// Share of the rate that encoder and generator keep after the warm-up; 1 in the reference.
     pub final_rate: f64,
     /// Generator steps over which their rate falls to that share, linearly, in the warm-up; 0: none.
@@ -126,11 +129,23 @@ impl Default for Settings {
             average: 0.0,
             warm_up: 0,
             reconstruction_weight: LOSS_WEIGHT,
+            huber: 0.0,
             final_rate: 1.0,
             falls_over: 0,
             dropout: true,
             denoise: None,
             threads: 1,
+        }
+    }
+}
+
+impl Settings {
+    /// See [`Batch::bend`].
+    fn bend(&self) -> f32 {
+        if self.huber > 0.0 {
+            self.huber.recip() as f32
+        } else {
+            0.0
         }
     }
 }
@@ -321,6 +336,7 @@ impl Trainer {
                 alpha,
                 whole: alpha.len(),
                 reconstruction_weight: self.settings.reconstruction_weight,
+                bend: self.settings.bend(),
             };
             let (count, share) = self.count(update, number);
             let rate = adam::corrected(count, self.rate(update));
@@ -334,7 +350,7 @@ impl Trainer {
         }
         let (nets, weights, streams) = (&self.nets, &self.state.weights, self.streams);
         let (window, latent) = (nets.sizes.window, nets.sizes.latent);
-        let reconstruction_weight = self.settings.reconstruction_weight;
+        let (reconstruction_weight, bend) = (self.settings.reconstruction_weight, self.settings.bend());
         let dropout = self.settings.dropout;
         let spoilt = self.spoilt(update, number, x);
         let (x, asked) = spoilt.as_ref().map_or((x, x), |(seen, asked)| (seen, asked));
@@ -348,6 +364,7 @@ impl Trainer {
                 alpha: &alpha[from..to],
                 whole: alpha.len(),
                 reconstruction_weight,
+                bend,
             };
             let dropout = dropout.then(|| streams.stream(update.purpose(), number, shard));
             run_shard(update, nets, weights, batch, workspace, dropout)

@@ -152,6 +152,7 @@ fn one_step_of_the_critic_of_windows() {
         alpha: &alpha,
         whole: 8,
         reconstruction_weight: LOSS_WEIGHT,
+        bend: 0.0,
     };
     let loss = workspace.critic_x(nets, weights, batch, None);
     assert_loss(loss, [0.56069349, 5.94977786, -5.5067333, 0.01176489281875641]);
@@ -174,6 +175,7 @@ fn one_step_of_the_critic_of_latents() {
         alpha: &alpha,
         whole: 8,
         reconstruction_weight: LOSS_WEIGHT,
+        bend: 0.0,
     };
     let loss = workspace.critic_z(nets, weights, batch, None);
     assert_loss(loss, [4.63743855, -1.02973906, 0.98140641, 0.46857712047657585]);
@@ -195,13 +197,14 @@ fn one_step_of_encoder_and_generator() {
         alpha: &[],
         whole: 8,
         reconstruction_weight: LOSS_WEIGHT,
+        bend: 0.0,
     };
     let loss = workspace.generator(nets, weights, batch, None);
     for (got, want) in [
         (loss.total, 4.903871694739639),
         (loss.critic_x, 5.506733301293441),
         (loss.critic_z, -0.9814064065148795),
-        (loss.mse, 0.03785447999610762),
+        (loss.reconstruction, 0.03785447999610762),
     ] {
         assert!((got - want).abs() <= 1e-4 * want.abs(), "{got} is not {want}");
     }

@@ -71,11 +71,18 @@ fn trained(threads: usize, steps: usize) -> State {
 
 fn trained_so(threads: usize, steps: usize, denoise: Option<Denoise>) -> State {
     let settings = Settings {
+        denoise,
+        ..Settings::default()
+    };
+    trained_by(threads, steps, settings)
+}
+
+fn trained_by(threads: usize, steps: usize, settings: Settings) -> State {
+    let settings = Settings {
         seed: 11,
         threads,
         average: 0.9,
-        denoise,
-        ..Settings::default()
+        ..settings
     };
     let mut trainer = Trainer::new(Nets::new(sizes()), settings);
     advance(&mut trainer, steps);
@@ -140,6 +147,22 @@ fn who_denoises_learns_otherwise_but_not_the_critics_and_the_same_on_any_number_
     let [once, plain] = [denoise(0.5), None].map(|denoise| trained_so(1, 1, denoise));
     assert_eq!(once.weights.critic_x, plain.weights.critic_x);
     assert_eq!(once.weights.critic_z, plain.weights.critic_z);
+}
+
+#[test]
+fn a_bent_loss_moves_the_nets_otherwise_where_it_bends() {
+    let bent = |huber| {
+        let settings = Settings {
+            huber,
+            ..Settings::default()
+        };
+        trained_by(1, 2, settings).weights
+    };
+    let plain = trained(1, 2).weights;
+    assert_ne!(bent(0.1).encoder, plain.encoder);
+    assert_ne!(bent(0.1).generator, plain.generator);
+    assert_eq!(bent(1e9), plain);
+    assert_eq!(bent(0.0), plain);
 }
 
 #[test]

@@ -178,6 +178,10 @@ const CASES: &[(&str, &str)] = &[
         "tadgan --file good.csv --denoise 1.5 --out x",
     ),
     (
+        "errors that are large whatever their size",
+        "tadgan --file good.csv --huber 0 --out x",
+    ),
+    (
         "denoising on a GPU",
         "tadgan --file good.csv --denoise 0.02 --device gpu --out x",
     ),

@@ -331,6 +331,8 @@ pub(super) struct Elements {
     pub(super) to_stride: usize,
     pub(super) steps: usize,
     pub(super) factor: f32,
+    /// See [`crate::steps::Batch::bend`].
+    pub(super) bend: f32,
     /// Adam: what is kept and taken of first and second moment, and epsilon.
     pub(super) adam: [f32; 5],
 }
@@ -363,7 +365,7 @@ impl Elements {
             self.steps,
         ];
         let mut words: Vec<u32> = whole.iter().map(|w| *w as u32).collect();
-        words.push(self.factor.to_bits());
+        words.extend([self.factor, self.bend].map(f32::to_bits));
         words.extend(self.adam.map(f32::to_bits));
         words
     }

@@ -9,6 +9,7 @@ struct Elements {
     to_stride: u32,
     steps: u32,
     factor: f32,
+    bend: f32,
     // Adam's.
     keep_first: f32,
     take_first: f32,
@@ -201,16 +202,17 @@ fn penalty(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
     }
 }
 
-// For windows in `b` and what was made of them in `a`, from `begin` on: `other` gets factor·(a − b), and `out` each
-// sample's sum of squared errors.
+// For windows in `b` and what was made of them in `a`, from `begin` on: `other` gets factor·(a − b)/√(1 + ((a − b)·bend)²), and
+// `out` the sum of each sample's losses: squared errors, less where they are bent.
 @compute @workgroup_size(256)
 fn errors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     var sum = 0.0;
     for (var i = lane; i < p.width; i += 256u) {
         let at = group.x * p.width + i;
         let error = a[p.begin + at] - b[at];
-        other[p.begin + at] = p.factor * error;
-        sum += error * error;
+        let root = sqrt(1.0 + error * p.bend * error * p.bend);
+        other[p.begin + at] = p.factor * error / root;
+        sum += 2.0 * error * error / (1.0 + root);
     }
     let total = sum_of(lane, sum);
     if lane == 0u {

@@ -54,11 +54,11 @@ impl Gpu {
         critic.penalty(r, w, points, (&self.ledger, 2 * n));
     }
 
-    /// The ledger gets both critics' values and each sample's squared errors.
+    /// The ledger gets both critics' values and each sample's reconstruction loss.
     pub(super) fn generator(
         &self,
         r: &mut Recorder<'_>,
-        reconstruction_weight: f32,
+        (reconstruction_weight, bend): (f32, f32),
         mut draws: Option<&mut Draws>,
     ) {
         let n = self.batch;
@@ -86,7 +86,7 @@ impl Gpu {
             (&[from_x], &[&self.signal]),
             Elements::line(n * self.window),
         );
-        self.push_errors(r, reconstruction_weight, n * self.window);
+        self.push_errors(r, (reconstruction_weight, bend), n * self.window);
         let latents = n * self.latent;
         self.generator
             .backward(r, generator, (&self.samples, &self.signal), 2 * n);
@@ -99,11 +99,11 @@ impl Gpu {
         self.encoder.backward(r, encoder, (&self.x, &self.d_latent), n);
     }
 
-    /// The ledger gets each sample's distance from the sphere and its squared errors.
+    /// The ledger gets each sample's distance from the sphere and its reconstruction loss.
     pub(super) fn reconstruction(
         &self,
         r: &mut Recorder<'_>,
-        reconstruction_weight: f32,
+        (reconstruction_weight, bend): (f32, f32),
         draws: Option<&mut Draws>,
     ) {
         let n = self.batch;
@@ -111,7 +111,7 @@ impl Gpu {
         self.encoder.forward(r, encoder, &self.x, n);
         let latents = &self.encoder.out;
         self.generator.forward(r, generator, latents, n, draws);
-        self.push_errors(r, reconstruction_weight, 0);
+        self.push_errors(r, (reconstruction_weight, bend), 0);
         self.generator.backward(r, generator, (latents, &self.signal), n);
         let d_latent = &self.generator.d_input;
         let pull = Elements {
@@ -127,14 +127,15 @@ impl Gpu {
         self.encoder.backward(r, encoder, (&self.x, d_latent), n);
     }
 
-    /// Gradient of the weighted reconstruction error of what was generated from value `from` on, into the same place of
+    /// Gradient of the weighted reconstruction loss of what was generated from value `from` on, into the same place of
     /// the signal.
-    fn push_errors(&self, r: &mut Recorder<'_>, weight: f32, from: usize) {
+    fn push_errors(&self, r: &mut Recorder<'_>, (weight, bend): (f32, f32), from: usize) {
         let errors = Elements {
             begin: from,
             to: 2 * self.batch,
             width: self.window,
             factor: weight * 2.0 / (self.batch * self.window) as f32,
+            bend,
             ..Elements::default()
         };
         let read = [&self.generator.out, &self.x];

@@ -133,8 +133,10 @@ impl Gpu {
         match update {
             Update::CriticX => self.critic_x(&mut r, draws),
             Update::CriticZ => self.critic_z(&mut r, draws),
-            Update::Generator => self.generator(&mut r, batch.reconstruction_weight, draws),
-            Update::Reconstruction => self.reconstruction(&mut r, batch.reconstruction_weight, draws),
+            Update::Generator => self.generator(&mut r, (batch.reconstruction_weight, batch.bend), draws),
+            Update::Reconstruction => {
+                self.reconstruction(&mut r, (batch.reconstruction_weight, batch.bend), draws)
+            }
             // Nets of AER are turned away when the device is opened.
             Update::Prediction => {}
         }
@@ -204,8 +206,8 @@ impl Gpu {
             Update::Prediction => {}
         }
         if update.nets().contains(&GENERATOR) {
-            generator.mse = mean(2) / self.window as f64;
-            generator.total += f64::from(reconstruction_weight) * generator.mse;
+            generator.reconstruction = mean(2) / self.window as f64;
+            generator.total += f64::from(reconstruction_weight) * generator.reconstruction;
         }
         (critic, generator, norms)
     }

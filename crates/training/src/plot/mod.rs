@@ -112,10 +112,10 @@ fn aer_panels<'a>(epochs: &[Epoch]) -> [Panel<'a>; 2] {
             unit: "mean squared, in training",
             scale: Scale::Log,
             curves: vec![
-                curve("reconstructed", &|e| e.losses.generator.mse),
+                curve("reconstructed", &|e| e.losses.generator.reconstruction),
                 // The loss is half the one and half the other.
                 curve("predicted", &|e| {
-                    2.0 * e.losses.generator.total - e.losses.generator.mse
+                    2.0 * e.losses.generator.total - e.losses.generator.reconstruction
                 }),
             ],
             levels: vec![],

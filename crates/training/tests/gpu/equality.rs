@@ -84,8 +84,20 @@ fn assert_equal_losses(a: &[StepLosses], b: &[StepLosses]) {
             let (x, z, g) = (l.critic_x, l.critic_z, l.generator);
             let [e, f, c, d] = l.gradients;
             [
-                x.real, x.fake, x.penalty, z.real, z.fake, z.penalty, g.critic_x, g.critic_z, g.mse, g.total,
-                e, f, c, d,
+                x.real,
+                x.fake,
+                x.penalty,
+                z.real,
+                z.fake,
+                z.penalty,
+                g.critic_x,
+                g.critic_z,
+                g.reconstruction,
+                g.total,
+                e,
+                f,
+                c,
+                d,
             ]
         };
         for (k, (a, b)) in numbers(a).into_iter().zip(numbers(b)).enumerate() {
@@ -127,6 +139,15 @@ fn gradients_of_the_warm_up_are_equal() {
         ..settings()
     };
     assert_equal_gradients(tiny(RECURRENT), settings);
+}
+
+#[test]
+fn gradients_of_a_bent_loss_are_equal() {
+    let settings = Settings {
+        huber: 0.1,
+        ..settings()
+    };
+    assert_equal_gradients(tiny(CONV), settings);
 }
 
 /// The last of three shards is a short one, and draws its dropout from its own stream.
