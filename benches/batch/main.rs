@@ -53,28 +53,26 @@ fn main() {
             }
         }
     }
-    if options.methods.iter().any(|m| matches!(m, Method::Tadgan(_))) {
-        agent_with(&mut report, &options, &signals);
-    }
+    agent_with(&mut report, &options, &signals);
     report.print();
     if let Some(path) = &options.rows {
         std::fs::write(path, report.rows()).expect("a writable file");
     }
 }
 
-/// The product, served by each signal's own bundle and by one bundle for all on the buckets that the nets were trained on, and by
+/// The product, served by each signal's own bundle where nets are trained, and by one bundle for all on the buckets that the nets were trained on, and by
 /// the latter on the samples as they came.
 fn agent_with(report: &mut Report, options: &Options, signals: &[Signal]) {
-    let own = options.methods.iter().find(|m| matches!(m, Method::Tadgan(_)));
-    let own = own.expect("asked for before");
     let gridded = |signal: &Signal| {
         let grid = signals::Grid::of(&signal.samples, signal.interval);
         grid.index.into_iter().zip(grid.values).collect::<Vec<_>>()
     };
-    let detector = report.detector("agent, own bundle".to_owned());
-    for signal in signals {
-        let bundle = options.training.bundle(own, signal).expect("a method with nets");
-        detector.add("alerts", signal, &causal::alerts(&bundle, &gridded(signal)));
+    if let Some(own) = options.methods.iter().find(|m| matches!(m, Method::Tadgan(_))) {
+        let detector = report.detector("agent, own bundle".to_owned());
+        for signal in signals {
+            let bundle = options.training.bundle(own, signal).expect("a method with nets");
+            detector.add("alerts", signal, &causal::alerts(&bundle, &gridded(signal)));
+        }
     }
     let Some(general) = &options.general else { return };
     let detector = report.detector("agent, general bundle".to_owned());
