@@ -14,6 +14,8 @@ pub(super) struct Span<'a> {
     /// No resolved state: it may go on.
     pub(super) open: bool,
     pub(super) severity: Severity,
+    /// The first state: what was found when it began.
+    pub(super) first: &'a Alert,
     /// The state with the highest score.
     pub(super) worst: &'a Alert,
 }
@@ -22,6 +24,12 @@ impl Span<'_> {
     /// Limits and silence say nothing of what is normal.
     pub(super) fn is_anomaly(&self) -> bool {
         self.worst.is_anomaly()
+    }
+
+    /// The state that says what happened. That of an anomaly is the first: later buckets are held against nets that have seen the event
+    /// itself, and the highest is often the way back to normal.
+    pub(super) fn telling(&self) -> &Alert {
+        if self.is_anomaly() { self.first } else { self.worst }
     }
 }
 
@@ -46,6 +54,7 @@ pub(super) fn spans(alerts: &[Alert]) -> Vec<Span<'_>> {
             known: None,
             open: true,
             severity: alert.severity,
+            first: alert,
             worst: alert,
         });
         span.start = span.start.min(alert.start);

@@ -22,7 +22,7 @@ pub(super) fn alerts(out: &mut String, spans: &[Span<'_>], max: usize) {
     shown.sort_by_key(|s| s.start);
     out.push_str(
         "<table class=\"alerts\">\n<thead><tr><th scope=\"col\">Start</th><th scope=\"col\">End</th><th scope=\"col\">Known at</th>\
-         <th scope=\"col\">Severity</th><th scope=\"col\">Score</th><th scope=\"col\">Value</th><th scope=\"col\">Expected</th>\
+         <th scope=\"col\">Severity</th><th scope=\"col\">Highest score</th><th scope=\"col\">Value</th><th scope=\"col\">Expected</th>\
          <th scope=\"col\">Confidence</th><th scope=\"col\">Why</th></tr></thead>\n<tbody>\n",
     );
     for span in shown {
@@ -39,7 +39,7 @@ pub(super) fn alerts(out: &mut String, spans: &[Span<'_>], max: usize) {
 }
 
 fn alert_row(out: &mut String, span: &Span<'_>) {
-    let worst = span.worst;
+    let telling = span.telling();
     let end = if span.open {
         "open".to_owned()
     } else {
@@ -50,12 +50,12 @@ fn alert_row(out: &mut String, span: &Span<'_>) {
         )
     };
     let known = span.known.map_or_else(|| "–".to_owned(), html::instant);
-    let band = worst
+    let band = telling
         .band()
         .map_or_else(String::new, |band| format!(" <small>({})</small>", between(band)));
     let severity = span.severity.name();
     let score = if span.is_anomaly() {
-        format!("{:.2}", worst.score)
+        format!("{:.2}", span.worst.score)
     } else {
         "–".to_owned()
     };
@@ -66,22 +66,22 @@ fn alert_row(out: &mut String, span: &Span<'_>) {
             "Severity",
             format!("<span class=\"severity {severity}\">{severity}</span>"),
         ),
-        ("Score", score),
+        ("Highest score", score),
         (
             "Value",
-            format!("<span>{}{}</span>", number(worst.value), deviation(worst)),
+            format!("<span>{}{}</span>", number(telling.value), deviation(telling)),
         ),
         (
             "Expected",
-            format!("<span>{}{band}</span>", number_or_dash(worst.expected)),
+            format!("<span>{}{band}</span>", number_or_dash(telling.expected)),
         ),
-        ("Confidence", format!("{:.2}", worst.confidence)),
-        ("Why", why(worst)),
+        ("Confidence", format!("{:.2}", telling.confidence)),
+        ("Why", why(telling)),
     ];
     let _ = write!(
         out,
         "<tr id=\"a-{}\"><th scope=\"row\" data-from=\"{}\" data-to=\"{}\">{}</th>",
-        escape(&worst.id),
+        escape(&telling.id),
         span.start.millis(),
         span.end.millis(),
         html::instant(span.start)

@@ -198,25 +198,29 @@ fn forecasts_and_limits_are_drawn_and_said() {
 #[test]
 fn an_alert_says_why() {
     let mut one = series("cpu", 2000);
-    one.alerts[2].parts.range = 0.33;
+    one.alerts[0].parts.range = 0.33;
+    // The highest is on the way back; what happened is what was found at first.
+    one.alerts[2].value = 31.25;
     one.alerts[3].expected = Some(0.0);
     let page = render(&report(vec![one.clone()]));
     for text in [
         "<span>75 <small>(+25, +50 %)</small></span>",
         "<span>50 <small>(44 to 56)</small></span>",
-        "<b>reconstruction 75 %, range 25 %</b><br>seen before: 28 to 72<br><small>alone: reconstruction 2.40, range 0.33</small>",
+        "<b>reconstruction 75 %, range 25 %</b><br>seen before: 28 to 72<br><small>alone: reconstruction 1.40, range 0.33</small>",
+        "<td data-name=\"Highest score\">2.40</td>",
         // Nothing is relative to 0, and a range that was not left is no reason.
         "<span>75 <small>(+75)</small></span>",
         "<b>reconstruction 75 %, range 25 %</b><br><small>alone: reconstruction 1.20</small>",
     ] {
         assert!(page.contains(text), "{text}");
     }
-    one.alerts[2].parts = Parts {
+    assert!(!page.contains("<span>31.25"));
+    one.alerts[0].parts = Parts {
         envelope: 1.8,
         critic: 0.001,
         ..Parts::default()
     };
-    one.alerts[2].grounds.as_mut().unwrap().shares = Parts {
+    one.alerts[0].grounds.as_mut().unwrap().shares = Parts {
         envelope: 1.0,
         ..Parts::default()
     };
