@@ -173,7 +173,8 @@ pub(crate) struct TadganArgs {
     #[arg(long, value_name = "UNIT", help_heading = "Training")]
     pub(crate) weight_unit: Option<WeightUnitName>,
     /// Error beyond which the reconstruction loss grows with it and no longer with its square, in the nets' units, of which a window
-    /// spans about two: nets that are not punished by the square do not learn to rebuild outliers. 0.1 is a good value.
+    /// spans about two: nets that are not punished by the square do not learn to rebuild outliers. docs/quality.md has what 0.1
+    /// wins and loses.
     #[arg(long, value_name = "ERROR", value_parser = above_zero, help_heading = "Training")]
     pub(crate) huber: Option<f64>,
     /// Share of the rate that encoder and generator keep after the warm-up, over which it falls.
