@@ -44,10 +44,9 @@ impl Standing {
         means
     }
 
-    /// Decades of the bucket in its context: those of its mean with the ones before it or, where they are more, its own. Below the
-    /// boundary a single bucket tells little: there the rarity of two counts, and for less, as its cube; at the boundary and beyond its
-    /// own counts in full. Into the mean none goes with more than the boundary, so that only a bucket's own reaches it: what is over
-    /// does not score as if it lasted.
+    /// Decades of the bucket in its context: at the boundary and beyond its own. Below, a single bucket tells little: there it is the rarity
+    /// of two, for less, as its cube, or the mean of the last buckets' where that is more. Into the mean none goes with more than the
+    /// boundary, so that only a bucket's own reaches it: what is over does not score as if it lasted.
     ///
     /// `floor` is the smallest spread of levels that is told apart, data units; a bucket that is not `learns` is judged by what was
     /// there before it, and leaves it as it was.
