@@ -9,8 +9,8 @@
 //! As the reference is benchmarked: buckets of 600 s (3600 s for `realAdExchange`), nets trained and tested on the same series;
 //! of NASA's, whose files were made by joining a part to train on and a part to test on, trained on the one (`train_rows` of the
 //! manifest) and tested on the other. Bundles in `--cache` are used as they are; the first run trains them, about 10 CPU
-//! seconds each. `--general` names a bundle for the product to serve beside each signal's own; `--rows` takes the counts of every
-//! signal.
+//! seconds each. `--general` names a bundle for the product to serve beside each signal's own, or alone with `--methods linear`;
+//! `--rows` takes the counts of every signal.
 
 mod causal;
 mod judge;
@@ -60,8 +60,8 @@ fn main() {
     }
 }
 
-/// The product, served by each signal's own bundle where nets are trained, and by one bundle for all on the buckets that the nets were trained on, and by
-/// the latter on the samples as they came.
+/// The product, served by each signal's own bundle where TadGAN is among the methods, and by one bundle for all on the buckets that the
+/// nets were trained on, and by the latter on the samples as they came.
 fn agent_with(report: &mut Report, options: &Options, signals: &[Signal]) {
     let gridded = |signal: &Signal| {
         let grid = signals::Grid::of(&signal.samples, signal.interval);
