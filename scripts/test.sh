@@ -10,6 +10,13 @@ logs=${CARGO_TARGET_DIR:-target}/checks
 mkdir -p "$logs"
 lines_shown=80
 
+# What failing tests printed, and their names last. The end of the log will not do: tests that passed come after them.
+failures() { # LOG
+  grep -q '^test .* \.\.\. FAILED$' "$1" || return
+  awk '/^failures:$/ { inside = 1 } inside; /^test result:/ { inside = 0 }' "$1" | tail -n "$lines_shown"
+  grep -h '^test .* \.\.\. FAILED$' "$1"
+}
+
 step() { # NAME COMMAND…
   local name=$1 log=$logs/$1.log started=$SECONDS status=0
   shift
@@ -20,7 +27,7 @@ step() { # NAME COMMAND…
     "$@" >"$log" 2>&1 || status=$?
   fi
   if [ "$status" != 0 ]; then
-    [ -t 1 ] || tail -n "$lines_shown" "$log"
+    failures "$log" || [ -t 1 ] || tail -n "$lines_shown" "$log"
     echo "FAILED: $name after $((SECONDS - started)) s; all of it in $log"
     exit "$status"
   fi
