@@ -114,6 +114,7 @@ fn observations() -> impl Strategy<Value = Vec<Observation>> {
                 critic: score / 2.0,
                 range: 0.0,
                 envelope: score,
+                drift: score / 4.0,
                 prediction: (i % 2 == 0).then_some(score),
                 coarse: score / 3.0,
             },
@@ -133,6 +134,7 @@ fn grounds(bounds: [f64; 2]) -> Grounds {
         },
         seen: Some(bounds),
         time_of_day: Some(bounds),
+        drift: Some(bounds[1] - bounds[0]),
     }
 }
 
@@ -284,6 +286,7 @@ fn keys_stand_in_the_order_of_the_schema() {
         "led_by",
         "seen",
         "time_of_day",
+        "drift_mean",
         "reason",
         "limit",
         "silence",

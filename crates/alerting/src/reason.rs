@@ -66,17 +66,26 @@ fn unusual(series: &str, alert: &Alert) -> String {
 
 /// What a part that is not about `expected` found; `None` for those that are, and where its bounds are not known.
 fn evidence(part: Part, value: f64, grounds: &Grounds) -> Option<String> {
+    let side = |above: bool| if above { "above" } else { "below" };
     let (bounds, what) = match part {
         Part::Reconstruction | Part::Prediction => return None,
         Part::Critic => return Some("in a shape that the critic finds unusual".to_owned()),
         Part::Coarse => return Some("in a stretch that is unusual as a whole".to_owned()),
+        Part::Drift => {
+            let by = grounds.drift?;
+            return Some(format!(
+                "of late {} {} what its times of day have shown",
+                number(by.abs()),
+                side(by > 0.0)
+            ));
+        }
         Part::Range => (grounds.seen?, "everything seen before"),
         Part::Envelope => (grounds.time_of_day?, "what this time of day has shown"),
     };
     let [low, high] = bounds;
     let side = match value {
-        v if v > high => "above",
-        v if v < low => "below",
+        v if v > high => side(true),
+        v if v < low => side(false),
         _ => "within",
     };
     Some(format!("{side} {what} ({} to {})", number(low), number(high)))
@@ -168,6 +177,7 @@ mod tests {
                 },
                 seen: Some([12.0, 71.5]),
                 time_of_day: Some([20.0, 45.0]),
+                drift: Some(-1.25),
             }),
             limit: None,
             silence: None,
@@ -212,6 +222,19 @@ mod tests {
             reason(&alert),
             "cpu{host=\"a\"} was 15 at 1970-01-01T00:00:00Z, below what this time of day has shown (20 to 45), expected 41.25 \
              (band 30.5 to 52); led by envelope; also in a shape that the critic finds unusual"
+        );
+        alert.grounds.as_mut().unwrap().shares = Parts {
+            drift: 1.0,
+            ..Parts::default()
+        };
+        alert.parts = Parts {
+            drift: 1.3,
+            ..Parts::default()
+        };
+        assert_eq!(
+            reason(&alert),
+            "cpu{host=\"a\"} was 15 at 1970-01-01T00:00:00Z, of late 1.25 below what its times of day have shown, expected 41.25 \
+             (band 30.5 to 52); led by drift"
         );
     }
 

@@ -48,6 +48,8 @@ struct Wire<'a> {
     seen: Option<[f64; 2]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     time_of_day: Option<[f32; 2]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drift_mean: Option<f64>,
     reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<WireLimit>,
@@ -65,6 +67,7 @@ struct WireParts {
     critic: f64,
     range: f64,
     envelope: f64,
+    drift: f64,
     coarse: f64,
 }
 
@@ -76,6 +79,7 @@ impl From<&Parts> for WireParts {
             critic: parts.critic,
             range: parts.range,
             envelope: parts.envelope,
+            drift: parts.drift,
             coarse: parts.coarse,
         }
     }
@@ -131,6 +135,7 @@ pub fn to_json(alert: &Alert) -> String {
             .map(Part::name),
         seen: grounds.and_then(|grounds| grounds.seen),
         time_of_day,
+        drift_mean: grounds.and_then(|grounds| grounds.drift),
         reason: reason(alert),
         limit: alert.limit.map(|limit| WireLimit {
             bound: limit.bound.name(),
@@ -192,6 +197,7 @@ mod tests {
                 range: 0.0,
                 envelope: 0.25,
                 prediction: None,
+                drift: 0.5,
                 coarse: 0.0,
             },
             at: Some(Timestamp::from_millis(0)),
@@ -202,6 +208,7 @@ mod tests {
                 },
                 seen: Some([0.5, 8.0]),
                 time_of_day: Some([1.2_f32, 7.5].map(f64::from)),
+                drift: Some(-0.25),
             }),
             limit: None,
             silence: None,
@@ -214,7 +221,7 @@ mod tests {
     fn the_layout_is_pinned() {
         assert_eq!(
             to_json(&alert()),
-            r#"{"id":"0123","kind":"anomaly","state":"firing","severity":"warning","scope":"metrics","series":"cpu{host=\"a\\\"b\"}","start":"1970-01-01T00:00:00Z","end":"1970-01-01T00:01:00Z","available_at":"1970-01-01T00:01:00.500Z","score":1.5,"at":"1970-01-01T00:00:00Z","value":9.0,"expected":2.0,"band":[-1.0,5.0],"deviation":7.0,"relative_deviation":3.5,"confidence":0.75,"parts":{"reconstruction":1.5,"critic":0.0,"range":0.0,"envelope":0.25,"coarse":0.0},"shares":{"reconstruction":1.0,"critic":0.0,"range":0.0,"envelope":0.0,"coarse":0.0},"led_by":"reconstruction","seen":[0.5,8.0],"time_of_day":[1.2,7.5],"reason":"cpu{host=\"a\\\"b\"} was 9 at 1970-01-01T00:00:00Z, expected 2 (band -1 to 5); led by reconstruction","bundle":"general@abc","schema_version":1}"#
+            r#"{"id":"0123","kind":"anomaly","state":"firing","severity":"warning","scope":"metrics","series":"cpu{host=\"a\\\"b\"}","start":"1970-01-01T00:00:00Z","end":"1970-01-01T00:01:00Z","available_at":"1970-01-01T00:01:00.500Z","score":1.5,"at":"1970-01-01T00:00:00Z","value":9.0,"expected":2.0,"band":[-1.0,5.0],"deviation":7.0,"relative_deviation":3.5,"confidence":0.75,"parts":{"reconstruction":1.5,"critic":0.0,"range":0.0,"envelope":0.25,"drift":0.5,"coarse":0.0},"shares":{"reconstruction":1.0,"critic":0.0,"range":0.0,"envelope":0.0,"drift":0.0,"coarse":0.0},"led_by":"reconstruction","seen":[0.5,8.0],"time_of_day":[1.2,7.5],"drift_mean":-0.25,"reason":"cpu{host=\"a\\\"b\"} was 9 at 1970-01-01T00:00:00Z, expected 2 (band -1 to 5); led by reconstruction","bundle":"general@abc","schema_version":1}"#
         );
     }
 

@@ -3,6 +3,7 @@
 //! Nets that only reconstruct have seen the bucket they are held against. Nets that predict say before it closes what it
 //! will be: that forecast is kept until the bucket is judged, and its error is a channel of its own.
 
+mod drift;
 mod memory;
 mod peaks;
 mod spec;
@@ -13,6 +14,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use types::{Bucket, DurationMs, Grounds, Parts, Timestamp};
 
+use self::drift::Drift;
 use self::peaks::Peaks;
 pub use self::spec::ScoreSpec;
 use self::standing::{Rarity, Standing};
@@ -117,6 +119,7 @@ pub struct SeriesScorer {
     envelope: Tail,
     range: SeenRange,
     day: DayEnvelope,
+    drift: Drift,
     coarse: Coarse,
     /// Errors of the event under way, kept out of its own reference, in the order of [`Errors::kept`].
     held: Vec<[Option<f32>; 4]>,
@@ -220,6 +223,7 @@ impl SeriesScorer {
                 out.push(self.judge(&context, waiting));
             }
             self.standing.restart();
+            self.drift.restart();
         }
         if let Some(forecast) = forecast.filter(|_| !bucket.filled && !self.resting) {
             self.misses.push_back((bucket.value - forecast).abs() as f32);
@@ -364,12 +368,13 @@ impl SeriesScorer {
         } else {
             0.0
         };
+        let drifted = self.drift.judge(spec, floor, time_of_day, value, waiting.learns);
         let combine = |nets: f64| {
             (spec.error_weight * nets + range).max(spec.envelope_weight * envelope)
                 + support(spec.coarse_weight, waiting.coarse)
                 + support(spec.critic_weight, critic)
         };
-        let combined = combine(reconstruction.max(prediction));
+        let combined = combine(reconstruction.max(prediction)).max(spec.drift_weight * drifted.decades);
         let (rare, peak) = self.peaks.judge(spec, combined);
         let missed = [errors.reconstruction, errors.prediction];
         let [of_reconstructions, of_predictions] = self.standing.of_two(missed, waiting.learns);
@@ -389,6 +394,7 @@ impl SeriesScorer {
             critic,
             range,
             envelope,
+            drift: drifted.decades,
             coarse: waiting.coarse,
         };
         let leading = match waiting.forecast {
@@ -415,12 +421,14 @@ impl SeriesScorer {
                 critic: spec.scale(critic),
                 range: spec.scale(range),
                 envelope: spec.scale(envelope),
+                drift: spec.scale(drifted.decades),
                 coarse: spec.scale(waiting.coarse),
             },
             grounds: Grounds {
                 shares: shares(spec, &decades, combined),
                 seen: self.range.bounds(),
                 time_of_day,
+                drift: drifted.mean,
             },
         };
         if waiting.learns {
@@ -442,9 +450,11 @@ impl SeriesScorer {
                     &mut self.critic,
                     &mut self.envelope,
                 ];
-                for (tail, error) in tails.into_iter().zip(errors) {
+                let whole = spec.tail;
+                let specs = [whole, whole, whole, whole.of_companions()];
+                for ((tail, spec), error) in tails.into_iter().zip(specs).zip(errors) {
                     if let Some(error) = error {
-                        tail.push(&spec.tail, f64::from(error));
+                        tail.push(&spec, f64::from(error));
                     }
                 }
             }
@@ -460,6 +470,11 @@ fn shares(spec: &ScoreSpec, decades: &Parts, combined: f64) -> Parts {
         ..Parts::default()
     };
     if combined <= 0.0 {
+        return shares;
+    }
+    // Nothing adds to it, so that where it is as much as all the rest it led.
+    if spec.drift_weight * decades.drift >= combined {
+        shares.drift = 1.0;
         return shares;
     }
     shares.coarse = support(spec.coarse_weight, decades.coarse) / combined;

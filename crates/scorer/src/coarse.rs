@@ -22,6 +22,8 @@ pub(crate) struct Coarse {
 impl Coarse {
     /// Coarse errors kept: a part of what the fine channels keep, for as long a time.
     const HISTORY: usize = 1000;
+    /// Items in which they are kept, see [`TailSpec::items`].
+    const ITEMS: usize = 104;
     /// Coarse errors before it has a say. The rarest of a few is no rare one, and what leans on it comes to the boundary too soon.
     const LEAST: usize = 100;
 
@@ -46,6 +48,7 @@ impl Coarse {
         };
         let tail = TailSpec {
             history: Self::HISTORY.min(spec.tail.history),
+            items: Self::ITEMS,
             ..spec.tail
         };
         if self.tail.len() >= Self::LEAST {

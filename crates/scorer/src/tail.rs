@@ -28,6 +28,15 @@ pub struct TailSpec {
     pub share: f64,
     /// Errors between two fits.
     pub refresh: usize,
+    /// Items, of four bytes, in which the errors are kept: how well the many small ones are told apart.
+    pub items: usize,
+}
+
+impl TailSpec {
+    /// The same for errors that are mostly 0, which need fewer items.
+    pub(crate) fn of_companions(self) -> Self {
+        Self { items: 168, ..self }
+    }
 }
 
 impl Default for TailSpec {
@@ -37,6 +46,7 @@ impl Default for TailSpec {
             history: 4000,
             share: 0.05,
             refresh: 20,
+            items: 224,
         }
     }
 }
@@ -115,7 +125,7 @@ impl Tail {
 
     /// Takes one more error into the reference.
     pub fn push(&mut self, spec: &TailSpec, r: f64) {
-        self.errors.push(spec.history, r);
+        self.errors.push(spec.history, spec.items, r);
         self.since_fit = self.since_fit.saturating_add(1);
     }
 

@@ -18,6 +18,9 @@ pub struct Parts {
     pub range: f64,
     /// How far outside what this time of day has shown.
     pub envelope: f64,
+    /// How far outside what their times of day have shown the last buckets were, taken together.
+    #[serde(default)]
+    pub drift: f64,
     /// Error of the coarse bucket that it ends or follows, against the series' own past.
     #[serde(default)]
     pub coarse: f64,
@@ -33,6 +36,7 @@ impl Parts {
             Part::Critic => self.critic,
             Part::Range => self.range,
             Part::Envelope => self.envelope,
+            Part::Drift => self.drift,
             Part::Coarse => self.coarse,
         }
     }
@@ -61,18 +65,21 @@ pub enum Part {
     Range,
     /// [`Parts::envelope`].
     Envelope,
+    /// [`Parts::drift`].
+    Drift,
     /// [`Parts::coarse`].
     Coarse,
 }
 
 impl Part {
     /// All, in the order in which they are written.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Reconstruction,
         Self::Prediction,
         Self::Critic,
         Self::Range,
         Self::Envelope,
+        Self::Drift,
         Self::Coarse,
     ];
 
@@ -85,6 +92,7 @@ impl Part {
             Self::Critic => "critic",
             Self::Range => "range",
             Self::Envelope => "envelope",
+            Self::Drift => "drift",
             Self::Coarse => "coarse",
         }
     }
@@ -101,6 +109,10 @@ pub struct Grounds {
     /// Smallest and largest value that this time of day showed over the last days, data units; `None` where that is not
     /// known.
     pub time_of_day: Option<[f64; 2]>,
+    /// How far above (below where negative) what their times of day had shown the last buckets were, a mean, data units; `None`
+    /// where that is not known.
+    #[serde(default)]
+    pub drift: Option<f64>,
 }
 
 /// What the nets say of a bucket before it closes.

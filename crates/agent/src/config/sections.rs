@@ -206,6 +206,8 @@ pub(super) fn score_keys(s: &mut Section<'_>, base: ScoreSpec) -> ScoreSpec {
         refractory: s.get_or("refractory", base.refractory, whole(0..=100_000)),
         envelope_weight: s.get_or("envelope_weight", base.envelope_weight, number(0.0..=10.0)),
         range_bonus: s.get_or("range_bonus", base.range_bonus, number(0.0..=10.0)),
+        drift: s.get_or("drift", base.drift, whole(0..=100_000)),
+        drift_weight: s.get_or("drift_weight", base.drift_weight, number(0.0..=10.0)),
         coarse_factor: s.get_or("coarse_factor", base.coarse_factor, whole(0..=1_000)),
         coarse_weight: s.get_or("coarse_weight", base.coarse_weight, number(0.0..=10.0)),
         rise: s.get_or("rise", base.rise, number(0.0..=10.0)),

@@ -147,6 +147,13 @@ fn why(alert: &Alert) -> String {
                     .map(|b| format!("this time of day: {}", between(b))),
             );
         }
+        if alert.parts.drift >= 1.0 {
+            lines.extend(
+                grounds
+                    .drift
+                    .map(|by| format!("of late outside that by {}", number(by))),
+            );
+        }
         if alert.parts.range > 0.0 {
             lines.extend(grounds.seen.map(|b| format!("seen before: {}", between(b))));
         }

@@ -67,6 +67,7 @@ fn alert(id: &str, state: AlertState, start: usize, end: usize, score: f64) -> A
             },
             seen: Some([28.0, 72.0]),
             time_of_day: Some([48.0, 53.5]),
+            drift: None,
         }),
         limit: None,
         silence: None,

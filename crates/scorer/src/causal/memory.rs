@@ -15,12 +15,13 @@ impl SeriesScorer {
         tails + size_of::<f32>() * floats + held + waiting + self.day.heap_bytes()
     }
 
-    fn tails(&self) -> [&Tail; 5] {
+    fn tails(&self) -> [&Tail; 6] {
         [
             &self.reconstruction,
             &self.prediction,
             &self.critic,
             &self.envelope,
+            self.drift.tail(),
             self.coarse.tail(),
         ]
     }

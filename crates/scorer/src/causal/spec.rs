@@ -22,6 +22,10 @@ pub struct ScoreSpec {
     pub error_weight: f64,
     /// Weight of the time-of-day channel; 0 leaves it out.
     pub envelope_weight: f64,
+    /// Buckets, about, whose distances from the time of day are taken together.
+    pub drift: usize,
+    /// Weight of the rarity of their mean; 0 leaves it out.
+    pub drift_weight: f64,
     /// Buckets to a coarse one; below 2 there are none.
     pub coarse_factor: u32,
     /// Decades that each decade of the coarse bucket's rarity adds; 0 leaves it out.
@@ -75,6 +79,8 @@ impl Default for ScoreSpec {
             range_tolerance: 0.05,
             error_weight: 1.0,
             envelope_weight: 0.8,
+            drift: 50,
+            drift_weight: 0.8,
             coarse_factor: 6,
             coarse_weight: 0.3,
             critic_weight: 0.0,

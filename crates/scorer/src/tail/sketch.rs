@@ -12,10 +12,6 @@ pub(super) const HISTORY_MAX: usize = 100_000;
 
 /// Steps in which errors leave.
 const BLOCKS: usize = 12;
-/// Items of a full list.
-const ITEMS_MAX: usize = 224;
-/// Items left by thinning, at most.
-const ITEMS_THIN: usize = ITEMS_MAX / 8 * 7;
 /// Share of its rank that an item may stand for, where that frees enough; then this much more at a time.
 const SHARE_LEAST: f64 = 1.0 / 128.0;
 const SHARE_STEP: f64 = 1.25;
@@ -78,8 +74,8 @@ impl Sketch {
         larger.map(|(_, count)| count).sum()
     }
 
-    /// Takes one more error in.
-    pub(super) fn push(&mut self, history: usize, error: f64) {
+    /// Takes one more error in; a full list has `most` items.
+    pub(super) fn push(&mut self, history: usize, most: usize, error: f64) {
         // Half of the block under way is there on average.
         let block_len = (2 * history.min(HISTORY_MAX)).div_ceil(2 * BLOCKS - 1);
         if self.filled as usize >= block_len {
@@ -88,11 +84,12 @@ impl Sketch {
             let oldest = self.block;
             self.items.retain(|item| item.block() != oldest);
         }
-        if self.items.len() >= ITEMS_MAX {
-            self.thin();
+        if self.items.len() >= most {
+            self.thin(most / 8 * 7);
         }
         // All there will ever be at once: series that began together would all grow at the same moment, again and again.
-        self.items.reserve_exact(ITEMS_MAX - self.items.len());
+        self.items
+            .reserve_exact(most.saturating_sub(self.items.len()).max(1));
         let item = Item::new(code(error), self.block, 1);
         let at = self.items.partition_point(|other| *other > item);
         self.items.insert(at, item);
@@ -100,9 +97,9 @@ impl Sketch {
     }
 
     /// Ends because a share that is large enough leaves each block its zeros and one item per [`Item::COUNT_MAX`] errors.
-    fn thin(&mut self) {
+    fn thin(&mut self, most: usize) {
         let mut share = SHARE_LEAST;
-        while self.items.len() > ITEMS_THIN {
+        while self.items.len() > most {
             self.merge(share);
             share *= SHARE_STEP;
         }
