@@ -27,6 +27,8 @@ DEFAULT = {
     "score.interval_weight": [1, 0, 0.3, 0.5, 0.7],
     "score.envelope_weight": [0.8, 0, 0.6, 0.7, 0.9, 1],
     "score.coarse_factor": [6, 0, 2, 3, 4, 8, 12, 24],
+    "score.drift": [50, 20, 30, 80, 150],
+    "score.drift_weight": [0.8, 0, 0.5, 0.7, 0.9, 1],
     "score.linger": [20, 0, 5, 10, 40],
     "score.level_weight": [1, 0, 0.5, 2],
     "score.coarse_weight": [0.3, 0, 0.1, 0.2, 0.4, 0.6],
