@@ -33,7 +33,7 @@ pub struct TailSpec {
 }
 
 impl TailSpec {
-    /// The same for errors that are mostly 0, which need fewer items.
+    /// The same for companions: fewer items tell apart what is mostly 0, or a mean that moves little from bucket to bucket.
     pub(crate) fn of_companions(self) -> Self {
         Self { items: 168, ..self }
     }
