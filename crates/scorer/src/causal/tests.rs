@@ -445,3 +445,34 @@ fn the_reference_does_not_know_of_boundaries() {
     assert!(lower > higher, "{lower} {higher}");
     assert_eq!(of_lower, of_higher);
 }
+
+/// Nets that follow it, and a time of day that each bucket leaves by next to nothing.
+#[test]
+fn what_drifts_is_said_to_drift() {
+    let mut values = noise(3 * 1440);
+    values.extend((0..60).map(|i| 1.02 + 0.0005 * f64::from(i)));
+    let said = |drift_weight: f64| {
+        let spec = ScoreSpec {
+            envelope_weight: 0.0,
+            drift_weight,
+            ..ScoreSpec::default()
+        };
+        let (mut scorer, mut out) = (SeriesScorer::default(), vec![]);
+        for (index, value) in (0..).zip(&values) {
+            let window = WindowResult {
+                reconstruction: &[*value as f32; 100],
+                ..EXPECTS_ZERO
+            };
+            close(&spec, &mut scorer, index, *value, false, Some(window), &mut out);
+        }
+        let verdicts = out.into_iter().filter_map(|scored| scored.verdict);
+        verdicts.max_by(|a, b| a.peak.total_cmp(&b.peak)).unwrap()
+    };
+    let drifting = said(0.8);
+    assert!(drifting.peak >= 1.0 && drifting.parts.drift > 1.0, "{drifting:?}");
+    assert_eq!(drifting.grounds.shares.largest(), Some(types::Part::Drift));
+    assert_eq!(drifting.grounds.shares.drift, 1.0);
+    assert!(drifting.grounds.drift.unwrap() > 0.0);
+    let without = said(0.0);
+    assert!(without.peak < 1.0, "{without:?}");
+}
