@@ -374,8 +374,12 @@ impl SeriesScorer {
                 + support(spec.coarse_weight, waiting.coarse)
                 + support(spec.critic_weight, critic)
         };
-        let combined = combine(reconstruction.max(prediction)).max(spec.drift_weight * drifted.decades);
-        let (rare, peak) = self.peaks.judge(spec, combined);
+        let (found, drift) = (
+            combine(reconstruction.max(prediction)),
+            spec.drift_weight * drifted.decades,
+        );
+        let combined = found.max(drift);
+        let (rare, peak) = self.peaks.judge(spec, combined, drift > found);
         let missed = [errors.reconstruction, errors.prediction];
         let [of_reconstructions, of_predictions] = self.standing.of_two(missed, waiting.learns);
         let of_two = decades(&mut self.reconstruction, floor, of_reconstructions).max(decades(

@@ -29,11 +29,18 @@ impl Peaks {
     const SLACK: f64 = 0.3;
 
     /// `combined` decades less what the rarity rule takes off, and what is left of that by the refractory rule.
-    pub(super) fn judge(&self, spec: &ScoreSpec, combined: f64) -> (f64, f64) {
+    /// What `creeps` up never stands out of the buckets before it: it is news where it is the first to pass the boundary by as
+    /// much as others must pass those.
+    pub(super) fn judge(&self, spec: &ScoreSpec, combined: f64, creeps: bool) -> (f64, f64) {
         let as_high = |p: &&f32| f64::from(**p) >= combined - Self::SLACK;
         let earlier = self.past.iter().filter(as_high).count();
         let rare = (combined - spec.rarity * (1.0 + earlier as f64).log10()).max(0.0);
-        let rises = self.recent.iter().all(|r| f64::from(*r) + spec.rise <= rare);
+        let passed = |decades: f64| creeps && decades >= spec.warn_decades + spec.rise;
+        let rises = self
+            .recent
+            .iter()
+            .map(|r| f64::from(*r))
+            .all(|recent| recent + spec.rise <= rare || passed(rare) && !passed(recent));
         (rare, if rises { rare } else { 0.0 })
     }
 
@@ -83,7 +90,7 @@ mod tests {
         };
         let mut peaks = Peaks::default();
         let mut heard = |decades: f64| {
-            let (rare, peak) = peaks.judge(&spec, decades);
+            let (rare, peak) = peaks.judge(&spec, decades, false);
             peaks.push(&spec, MINUTE, decades, rare);
             peak
         };
@@ -97,13 +104,42 @@ mod tests {
     }
 
     #[test]
+    fn what_creeps_up_speaks_once_it_has_passed_the_boundary() {
+        let spec = ScoreSpec {
+            rarity: 0.0,
+            ..ScoreSpec::default()
+        };
+        for creeps in [false, true] {
+            let mut peaks = Peaks::default();
+            let mut heard: Vec<f64> = vec![];
+            // Up by a twentieth of a decade at a time, and down again.
+            for decades in (40..100)
+                .chain((40..100).rev())
+                .map(|i| f64::from(i) / 20.0 + 0.01)
+            {
+                let (rare, peak) = peaks.judge(&spec, decades, creeps);
+                peaks.push(&spec, MINUTE, decades, rare);
+                heard.extend(Some(peak).filter(|peak| *peak > 2.1));
+            }
+            if creeps {
+                assert!(
+                    matches!(heard[..], [peak] if (3.6..3.7).contains(&peak)),
+                    "{heard:?}"
+                );
+            } else {
+                assert!(heard.is_empty(), "{heard:?}");
+            }
+        }
+    }
+
+    #[test]
     fn what_happens_again_and_again_counts_less() {
         let spec = ScoreSpec::default();
         let mut peaks = Peaks::default();
         let mut told = Vec::new();
         for i in 0..10 * spec.refractory * 2 {
             let decades = if i % (2 * spec.refractory) == 0 { 4.0 } else { 0.5 };
-            let (rare, peak) = peaks.judge(&spec, decades);
+            let (rare, peak) = peaks.judge(&spec, decades, false);
             peaks.push(&spec, MINUTE, decades, rare);
             if decades > 1.0 {
                 told.push(peak);
