@@ -104,7 +104,7 @@ fn a_steady_trend_is_normal() {
 }
 
 /// Wanted is every leak, and five of six are heard within half a day. A window sees a tenth of one, and each day is the next day's
-/// normal; the sixth creeps up to the boundary, so that no bucket stands out of those before it.
+/// normal: the sixth is not heard.
 #[test]
 fn a_slow_leak_is_mostly_noticed() {
     let (mut noticed, mut early, mut again) = (0, 0, 0);
