@@ -78,8 +78,8 @@ fn a_drift_alerts_and_becomes_normal() {
                 "seed {seed}: {:?}",
                 said.events("anomaly")
             );
-            assert!(drift[0].known <= ON + 16 * HOUR, "{drift:?}");
-            early += usize::from(drift[0].known <= ON + 6 * HOUR);
+            assert!(drift[0].known <= ON + DAY, "{drift:?}");
+            early += usize::from(drift[0].known <= ON + 8 * HOUR);
             assert!(
                 drift.iter().all(|e| e.end.is_some_and(|end| end - e.known < 100)),
                 "{drift:?}"
@@ -87,7 +87,7 @@ fn a_drift_alerts_and_becomes_normal() {
             assert_calm("after the drift", &said, ON + 2 * DAY, 24 * DAY);
         }
     }
-    // Before it has moved by more than two and a half deviations. By single buckets alone it is none.
+    // Before it has moved by more than three and a half deviations. By single buckets alone it is one.
     assert!(early >= 3, "{early} of 6");
 }
 
