@@ -29,6 +29,11 @@ impl Drift {
     const MOST: f64 = 0.3;
     /// Share of the noise floor that the scale of its tail is held to: what is left of noise in a mean of many.
     const FLOOR: f64 = 0.05;
+    /// Means before it has a say, and after which half is believed of what it says: what the first days did not show is no news yet.
+    const LEAST: usize = 500;
+    const HALF: f64 = 500.0;
+    /// Most decades that it tells: what comes slowly warns, and is not critical by itself.
+    const DECADES_MAX: f64 = 5.0;
 
     /// Takes in the value of a bucket, given what its time of day has shown. A bucket that is not `learns` leaves no trace.
     ///
@@ -49,6 +54,13 @@ impl Drift {
         let distance = outside([low, high], value).min(most).copysign(value - low);
         let mean = self.mean + (distance - self.mean) / (1.0 + spec.drift as f64);
         let decades = self.tail.decades(&spec.tail, Self::FLOOR * floor, mean.abs());
+        let known = self.tail.len();
+        let decades = if known < Self::LEAST {
+            0.0
+        } else {
+            let n = known as f64;
+            (decades * n / (n + Self::HALF)).min(Self::DECADES_MAX)
+        };
         if learns {
             self.mean = mean;
             self.tail.push(&spec.tail.of_companions(), mean.abs());
@@ -93,12 +105,12 @@ mod tests {
     fn many_buckets_a_little_outside_are_rarer_than_one_far_outside() {
         let spec = ScoreSpec::default();
         let spike = calm(&spec).judge(&spec, FLOOR, BOUNDS, 1e9, true);
-        assert!(spike.decades < spec.warn_decades, "{spike:?}");
+        assert!(spike.decades < 2.5, "{spike:?}");
         for (side, sign) in [(50.0, 1.0), (40.0, -1.0)] {
             let mut drift = calm(&spec);
             let said = [(); 40].map(|()| drift.judge(&spec, FLOOR, BOUNDS, side + sign, true));
             let most = said.map(|s| s.decades).into_iter().fold(0.0, f64::max);
-            assert!(most > spec.warn_decades, "{most}");
+            assert!(most > 3.0, "{most}");
             let mean = said[39].mean.unwrap();
             assert!((0.4..1.0).contains(&(sign * mean)), "{mean}");
         }
@@ -111,7 +123,7 @@ mod tests {
         for i in 0..200 {
             let value = if i % 2 == 0 { 52.0 } else { 38.0 };
             let said = drift.judge(&spec, FLOOR, BOUNDS, value, true);
-            assert!(said.decades < 0.7 * spec.warn_decades, "{i}: {said:?}");
+            assert!(said.decades < 2.0, "{i}: {said:?}");
         }
     }
 
@@ -122,8 +134,25 @@ mod tests {
         let said: Vec<f64> = (0..3000)
             .map(|_| drift.judge(&spec, FLOOR, BOUNDS, 53.0, true).decades)
             .collect();
-        assert!(said[60] > spec.warn_decades, "{}", said[60]);
+        assert!(said[60] > 2.5, "{}", said[60]);
         assert!(said[2999] < 1.0, "{}", said[2999]);
+    }
+
+    #[test]
+    fn a_young_series_does_not_drift_and_no_drift_is_critical() {
+        let spec = ScoreSpec::default();
+        let mut young = Drift::default();
+        for i in 0..Drift::LEAST {
+            let value = if i < 300 { noise(i) } else { 60.0 };
+            assert_eq!(young.judge(&spec, FLOOR, BOUNDS, value, true).decades, 0.0);
+        }
+        let mut old = Drift::default();
+        for _ in 0..4000 {
+            old.judge(&spec, 1e-3, BOUNDS, 45.0, true);
+        }
+        let said = old.judge(&spec, 1e-3, BOUNDS, 60.0, true);
+        assert_eq!(said.decades, Drift::DECADES_MAX);
+        assert!(spec.drift_weight * said.decades < spec.critical_decades);
     }
 
     #[test]
