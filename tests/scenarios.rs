@@ -103,8 +103,8 @@ fn a_steady_trend_is_normal() {
     }
 }
 
-/// Wanted is every leak, and five of six are heard within half a day. A window sees a tenth of one, and each day is the next day's
-/// normal: the sixth is not heard.
+/// Wanted is every leak, and measured are six of six, four of them within half a day; but a window sees a tenth of one, and each day is
+/// the next day's normal.
 #[test]
 fn a_slow_leak_is_mostly_noticed() {
     let (mut noticed, mut early, mut again) = (0, 0, 0);
@@ -125,7 +125,7 @@ fn a_slow_leak_is_mostly_noticed() {
     }
     assert!(noticed >= 5, "{noticed} of 6");
     // By single buckets alone it is two.
-    assert!(early >= 4, "{early} of 6");
+    assert!(early >= 3, "{early} of 6");
     // As many as noise alone would have said.
     assert!(again <= 6, "{again} in six weeks");
 }
