@@ -151,7 +151,7 @@ fn why(alert: &Alert) -> String {
             lines.extend(
                 grounds
                     .drift
-                    .map(|by| format!("of late outside that by {}", number(by))),
+                    .map(|by| format!("of late {} outside its times of day", number(by))),
             );
         }
         if alert.parts.range > 0.0 {
