@@ -89,6 +89,41 @@ pub(crate) fn crossed(scores: &ByScore, of_interest: impl Fn(&str) -> bool) -> (
     (chosen, tally)
 }
 
+/// The score that is best on each family of signals, judged on the same: what publications report that choose a score a family by its
+/// labels. Not what a user would get who has none. The name of each family's score, and the counts of all families together.
+pub(crate) fn chosen_on_labels<'a>(
+    scores: &ByScore,
+    families: impl IntoIterator<Item = &'a str>,
+    family_of: impl Fn(&str) -> Option<&'a str>,
+) -> (Vec<String>, Tally) {
+    let mut chosen = Vec::new();
+    let mut total = Tally::default();
+    for family in families {
+        let of_score = |by_signal: &BTreeMap<String, Tally>| -> Tally {
+            let of_family = by_signal
+                .iter()
+                .filter(|(name, _)| family_of(name) == Some(family));
+            of_family.map(|(_, tally)| *tally).sum()
+        };
+        let tallies = scores
+            .iter()
+            .map(|(score, by_signal)| (score, of_score(by_signal)));
+        // The first of equals.
+        let best = tallies.reduce(|best, next| {
+            if next.1.worth() > best.1.worth() {
+                next
+            } else {
+                best
+            }
+        });
+        if let Some((score, tally)) = best {
+            chosen.push(score.clone());
+            total += tally;
+        }
+    }
+    (chosen, total)
+}
+
 /// See [`crate::signals::check`].
 pub(crate) fn check() {
     let tally = Tally::of(&[(0, 9), (50, 59), (90, 120)], &[(5, 6), (70, 79)], (0, 99));
@@ -128,4 +163,13 @@ pub(crate) fn check() {
         (chosen, tally.overlap.f1()),
         (["p", "p"].map(str::to_owned), Some(1.0))
     );
+    // Of the families of `a` and `c`, and of `b` and `d`, each has its own best.
+    let family = |name: &str| Some(if name == "a" || name == "c" { "x" } else { "y" });
+    let (chosen, tally) = chosen_on_labels(&scores, ["x", "y"], family);
+    assert_eq!(
+        (chosen, tally.overlap.f1()),
+        (vec!["p".to_owned(), "q".to_owned()], Some(1.0))
+    );
+    let (chosen, tally) = chosen_on_labels(&scores, ["y"], family);
+    assert_eq!((chosen.len(), tally.overlap.true_positive), (1, 2));
 }

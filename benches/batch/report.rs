@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use agent::evaluate::intervals::{self, Confusion, Interval};
 
-use crate::judge::{ByScore, Tally, crossed};
+use crate::judge::{ByScore, Tally, chosen_on_labels, crossed};
 use crate::signals::Signal;
 
 /// Signals that are pooled: name, and families.
@@ -141,6 +141,13 @@ impl Report {
             if detector.scores.contains_key("dtw") || detector.scores.contains_key("critic × dtw") {
                 let (chosen, tally) = crossed(&detector.scores, is_in);
                 let score = format!("chosen on the other half: {}; {}", chosen[0], chosen[1]);
+                row(&detector.name, &score, &tally, "");
+                let family_of = |signal: &str| {
+                    let family = self.families.get(signal)?;
+                    families.iter().copied().find(|f| f == family)
+                };
+                let (chosen, tally) = chosen_on_labels(&detector.scores, families.iter().copied(), family_of);
+                let score = format!("chosen a family on its labels: {}", chosen.join(", "));
                 row(&detector.name, &score, &tally, "");
             }
         }
