@@ -173,15 +173,17 @@ impl SeriesScorer {
     }
 
     /// Takes the coarse bucket that closed with the bucket which [`Self::close`] gets next, with what the nets said of the
-    /// window that ends with it. `floor` is that of the call.
+    /// window that ends with it. `interval` and `floor` are those of that call.
     pub fn close_coarse(
         &mut self,
         spec: &ScoreSpec,
+        interval: DurationMs,
         floor: f64,
         bucket: &Bucket,
         window: Option<&WindowResult<'_>>,
     ) {
-        self.coarse.close(spec, floor, bucket, !self.resting, window);
+        let spec = spec.at_interval(interval);
+        self.coarse.close(&spec, floor, bucket, !self.resting, window);
     }
 
     /// Takes the next closed bucket of the series with what the nets said of the window that ends with it (`None` when
@@ -520,7 +522,7 @@ fn median_of(values: &[f64]) -> Option<f64> {
 }
 
 /// Confidence of a score in [0, 1]: `n/(n + half) · (1 − 0.6·filled) · seen`, with `n` errors in the reference, `half` of them at this
-/// interval (300, or a week of them, but at least 100), the share of filled-in buckets and the share of the `lag + 1` windows that saw
+/// interval (300, or 25 hours of them where that is less, but at least 100), the share of filled-in buckets and the share of the `lag + 1` windows that saw
 /// the bucket (of one more where there was a forecast: the window before it). Monotone in each.
 #[must_use]
 pub fn confidence(

@@ -72,7 +72,7 @@ pub fn drive(settings: &TaskSettings, interval: DurationMs) -> Result<Driven, Sn
     let bucket = clock.elapsed() / u32::try_from(BUCKETS).unwrap_or(u32::MAX);
     let held = feed.task.memory();
     let length = settings.model.window;
-    let coarse = usize::from(settings.defaults.score.coarse_buckets() > 1);
+    let coarse = usize::from(settings.defaults.score.coarse_buckets(interval) > 1);
     let memory = SeriesMemory {
         names: held.names,
         windows: held.windows,

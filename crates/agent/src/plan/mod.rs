@@ -147,7 +147,7 @@ impl Plan {
     ) -> Self {
         let count = series as f64;
         let fine = count * 1_000.0 / interval as f64;
-        let factor = task.defaults.score.coarse_buckets();
+        let factor = task.defaults.score.coarse_buckets(interval);
         let coarse = if factor > 1 { fine / f64::from(factor) } else { 0.0 };
         let windows = Windows {
             fine,

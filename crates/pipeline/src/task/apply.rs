@@ -42,10 +42,11 @@ impl Task {
                 Queued::Coarse {
                     series,
                     bucket,
+                    interval,
                     floor,
                     window,
                 } => {
-                    self.apply_coarse(&series, &bucket, floor, window.as_ref());
+                    self.apply_coarse(&series, &bucket, interval, floor, window.as_ref());
                 }
                 Queued::Closed {
                     series,
@@ -115,12 +116,20 @@ impl Task {
         }
     }
 
-    fn apply_coarse(&mut self, series: &SeriesKey, bucket: &Bucket, floor: f64, window: Option<&Due>) {
+    fn apply_coarse(
+        &mut self,
+        series: &SeriesKey,
+        bucket: &Bucket,
+        interval: DurationMs,
+        floor: f64,
+        window: Option<&Due>,
+    ) {
         let settings = Arc::clone(&self.settings);
         let verdicts = verdicts_of(&settings, &mut self.state.verdicts, series);
         let spec = &settings.settings(verdicts.rule).score;
         let result = window.and_then(|due| due.result(settings.model.kind));
-        verdicts.scorer.close_coarse(spec, floor, bucket, result.as_ref());
+        let scorer = &mut verdicts.scorer;
+        scorer.close_coarse(spec, interval, floor, bucket, result.as_ref());
     }
 
     fn apply_closed(

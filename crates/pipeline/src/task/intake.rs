@@ -292,13 +292,14 @@ impl Task {
                 intake.floor.push(closed.bucket.value);
             }
             let floor = intake.floor.floor();
-            let (length, factor) = (own.window.window, own.score.coarse_buckets());
+            let (length, factor) = (own.window.window, own.score.coarse_buckets(interval));
             if let Some(bucket) = intake.coarse.push(length, factor, interval, &regarded) {
                 let window = intake.coarse.window();
                 let window = window.and_then(|window| due(window, floor, &mut occurred));
                 state.queue.push_back(Queued::Coarse {
                     series: series.clone(),
                     bucket,
+                    interval,
                     floor,
                     window,
                 });

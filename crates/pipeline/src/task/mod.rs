@@ -181,6 +181,8 @@ enum Queued {
     Coarse {
         series: SeriesKey,
         bucket: Bucket,
+        /// Of the bucket that it closed with.
+        interval: DurationMs,
         floor: f64,
         window: Option<Due>,
     },

@@ -65,8 +65,8 @@ mod tests {
                 critic: matches!(model, ModelKind::Tadgan).then_some(spread),
                 filled_share: 0.0,
             };
-            if index % u64::from(spec.coarse_factor) == 0 {
-                scorer.close_coarse(&spec, 1e-3, &bucket, Some(&window));
+            if index % u64::from(spec.coarse_buckets(60_000)) == 0 {
+                scorer.close_coarse(&spec, 60_000, 1e-3, &bucket, Some(&window));
             }
             scorer.close(
                 &spec,

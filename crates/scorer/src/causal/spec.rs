@@ -26,7 +26,8 @@ pub struct ScoreSpec {
     pub drift: usize,
     /// Weight of the rarity of their mean; 0 leaves it out.
     pub drift_weight: f64,
-    /// Buckets to a coarse one; below 2 there are none.
+    /// Buckets of five minutes or more to a coarse one, of shorter ones as many times as many, see [`Self::at_interval`]; below 2
+    /// there are none.
     pub coarse_factor: u32,
     /// Decades that each decade of the coarse bucket's rarity adds; 0 leaves it out.
     pub coarse_weight: f64,
@@ -60,7 +61,7 @@ const GIVEN_FOR: DurationMs = 300_000;
 /// Most decades by which longer buckets lower the boundaries: there are fewer of them to have learnt from.
 const LOWER_MAX: f64 = 0.35;
 
-/// Most times that the past of shorter buckets is as long, in errors.
+/// Most times that the past of shorter buckets is as long, in errors, and that as many of them make a coarse one.
 const LONGER_MAX: f64 = 5.0;
 
 /// Errors that halve doubt at any interval: fewer have no tail to speak of.
@@ -105,14 +106,15 @@ impl ScoreSpec {
         self.half_history.min(of_time.max(LEAST_HALF_HISTORY))
     }
 
-    /// The same for buckets of `interval` milliseconds.
+    /// The same for buckets of `interval` milliseconds. What it gives is not to be put through it again.
     ///
     /// Shorter ones than those of five minutes have a longer past, in errors, up to five times: what a day brings must be in it many
-    /// times. Longer ones warn upon less, by up to .35 decades: one in a thousand is a bucket in six weeks where it is an hour long. But
+    /// times. As many times as many of them make a coarse one, which looks at as long a time. Longer ones warn upon less, by up to .35 decades: one in a thousand is a bucket in six weeks where it is an hour long. But
     /// boundaries do not fall below half of what they were, and where a day has too few buckets for the envelope to speak, they stay.
     #[must_use]
     pub fn at_interval(&self, interval: DurationMs) -> Self {
         let times = GIVEN_FOR as f64 / interval.max(1) as f64;
+        let longer = times.clamp(1.0, LONGER_MAX);
         let lower = if has_days(interval) {
             (self.interval_weight * -times.log10()).clamp(0.0, LOWER_MAX.min(0.5 * self.warn_decades))
         } else {
@@ -122,18 +124,19 @@ impl ScoreSpec {
             warn_decades: self.warn_decades - lower,
             critical_decades: self.critical_decades - lower,
             tail: TailSpec {
-                history: (self.tail.history as f64 * times.clamp(1.0, LONGER_MAX)) as usize,
+                history: (self.tail.history as f64 * longer) as usize,
                 ..self.tail
             },
+            coarse_factor: (f64::from(self.coarse_factor) * longer).round() as u32,
             ..*self
         }
     }
 
-    /// Buckets to a coarse one; 0 where none is wanted, or none would count.
+    /// Buckets of `interval` milliseconds to a coarse one; 0 where none is wanted, or none would count.
     #[must_use]
-    pub fn coarse_buckets(&self) -> u32 {
+    pub fn coarse_buckets(&self, interval: DurationMs) -> u32 {
         if self.coarse_weight > 0.0 {
-            self.coarse_factor
+            self.at_interval(interval).coarse_factor
         } else {
             0
         }

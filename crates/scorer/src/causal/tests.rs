@@ -403,6 +403,13 @@ fn what_an_interval_changes() {
         [3600, 300, 150, 60, 1].map(history),
         [4000, 4000, 8000, 20_000, 20_000]
     );
+    let coarse = |seconds: i64| spec.coarse_buckets(seconds * 1000);
+    assert_eq!([3600, 300, 150, 60, 1].map(coarse), [6, 6, 12, 30, 30]);
+    let alone = ScoreSpec {
+        coarse_factor: 0,
+        ..spec
+    };
+    assert_eq!([300, 60].map(|s| alone.coarse_buckets(s * 1000)), [0, 0]);
 }
 
 /// An hour's score needs less to warn, and what it learns is the same.
