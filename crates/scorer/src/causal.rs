@@ -364,7 +364,9 @@ impl SeriesScorer {
         let reconstruction = decades(&mut self.reconstruction, floor, errors.reconstruction);
         let prediction = decades(&mut self.prediction, floor, errors.prediction);
         let critic = decades(&mut self.critic, 1e-3, errors.critic);
-        let envelope = decades(&mut self.envelope, Self::ENVELOPE_FLOOR * floor, errors.envelope);
+        let days_believed = ScoreSpec::days_believed(context.interval, self.envelope.len());
+        let envelope =
+            days_believed * decades(&mut self.envelope, Self::ENVELOPE_FLOOR * floor, errors.envelope);
         let range = if self.range.is_new(value, spec.range_tolerance) {
             spec.range_bonus
         } else {

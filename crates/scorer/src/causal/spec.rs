@@ -64,8 +64,16 @@ const LOWER_MAX: f64 = 0.35;
 /// Most times that the past of shorter buckets is as long, in errors, and that as many of them make a coarse one.
 const LONGER_MAX: f64 = 5.0;
 
+/// Buckets of a day, of the interval that the boundaries are given for.
+const OF_A_DAY: f64 = 288.0;
+
 /// Errors that halve doubt at any interval: fewer have no tail to speak of.
 const LEAST_HALF_HISTORY: f64 = 100.0;
+
+/// How many times as many buckets a time has as if they were five minutes long, within bounds: 1 where they are longer.
+fn more_buckets(interval: DurationMs) -> f64 {
+    (GIVEN_FOR as f64 / interval.max(1) as f64).clamp(1.0, LONGER_MAX)
+}
 
 impl Default for ScoreSpec {
     fn default() -> Self {
@@ -106,6 +114,14 @@ impl ScoreSpec {
         self.half_history.min(of_time.max(LEAST_HALF_HISTORY))
     }
 
+    /// Share that is believed of how rare a distance from the time of day is among `n` of them. Those of shorter buckets are many before
+    /// there were many days, and a second day is not like the first: a day of minutes is believed by little more than half. Of buckets of
+    /// five minutes or more all is.
+    pub(super) fn days_believed(interval: DurationMs, n: usize) -> f64 {
+        let n = n as f64;
+        n.max(1.0) / (n.max(1.0) + OF_A_DAY * (more_buckets(interval) - 1.0))
+    }
+
     /// The same for buckets of `interval` milliseconds. What it gives is not to be put through it again.
     ///
     /// Shorter ones than those of five minutes have a longer past, in errors, up to five times: what a day brings must be in it many
@@ -113,10 +129,10 @@ impl ScoreSpec {
     /// boundaries do not fall below half of what they were, and where a day has too few buckets for the envelope to speak, they stay.
     #[must_use]
     pub fn at_interval(&self, interval: DurationMs) -> Self {
-        let times = GIVEN_FOR as f64 / interval.max(1) as f64;
-        let longer = times.clamp(1.0, LONGER_MAX);
+        let longer = more_buckets(interval);
         let lower = if has_days(interval) {
-            (self.interval_weight * -times.log10()).clamp(0.0, LOWER_MAX.min(0.5 * self.warn_decades))
+            let times = interval.max(1) as f64 / GIVEN_FOR as f64;
+            (self.interval_weight * times.log10()).clamp(0.0, LOWER_MAX.min(0.5 * self.warn_decades))
         } else {
             0.0
         };

@@ -412,6 +412,15 @@ fn what_an_interval_changes() {
     assert_eq!([300, 60].map(|s| alone.coarse_buckets(s * 1000)), [0, 0]);
 }
 
+#[test]
+fn a_day_of_minutes_is_one_day() {
+    let believed = |minutes: i64, n: usize| ScoreSpec::days_believed(60_000 * minutes, n);
+    assert_eq!((believed(5, 0), believed(60, 24)), (1.0, 1.0));
+    assert!((0.5..0.6).contains(&believed(1, 1440)));
+    assert!((0.8..0.9).contains(&believed(1, 7 * 1440)));
+    assert!(believed(1, 0) < 0.001);
+}
+
 /// An hour's score needs less to warn, and what it learns is the same.
 #[test]
 fn the_reference_does_not_know_of_boundaries() {
