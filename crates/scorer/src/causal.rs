@@ -524,8 +524,8 @@ fn median_of(values: &[f64]) -> Option<f64> {
 }
 
 /// Confidence of a score in [0, 1]: `n/(n + half) · (1 − 0.6·filled) · seen`, with `n` errors in the reference, `half` of them at this
-/// interval (300, or 25 hours of them where that is less, but at least 100), the share of filled-in buckets and the share of the `lag + 1` windows that saw
-/// the bucket (of one more where there was a forecast: the window before it). Monotone in each.
+/// interval (300, or 25 hours of them where that is less, but at least 100), the share of filled-in buckets and the share of the
+/// `lag + 1` windows that saw the bucket (of one more where there was a forecast: the window before it). Monotone in each.
 #[must_use]
 pub fn confidence(
     spec: &ScoreSpec,
