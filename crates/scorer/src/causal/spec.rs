@@ -126,7 +126,8 @@ impl ScoreSpec {
     ///
     /// Shorter ones than those of five minutes have a longer past, in errors, up to five times: what a day brings must be in it many
     /// times. As many times as many of them make a coarse one, which looks at as long a time. Longer ones warn upon less, by up to .35
-    /// decades: one in a thousand is a bucket in six weeks where it is an hour long. But boundaries do not fall below half of what they were, and where a day has too few buckets for the envelope to speak, they stay.
+    /// decades: one in a thousand is a bucket in six weeks where it is an hour long. But boundaries do not fall below half of what they
+    /// were, and where a day has too few buckets for the envelope to speak, they stay.
     #[must_use]
     pub fn at_interval(&self, interval: DurationMs) -> Self {
         let longer = more_buckets(interval);
