@@ -62,6 +62,28 @@ fn a_level_shift_alerts_at_once_and_becomes_normal() {
     }
 }
 
+/// It stays in the window for a hundred buckets, and beside a large one nets tell the rest less well apart. That is no news.
+#[test]
+fn a_spike_is_over_soon_however_large() {
+    for seed in [1, 2, 3] {
+        for spec in [steady("m", seed), daily("m", seed, 0.0)] {
+            for by in [20.0, 50.0, 200.0, 1000.0] {
+                let stream = Stream::new(&spec, 14 * DAY).add(ON, ON + 2, by);
+                let Some(said) = watch("spike", "", &[stream]) else {
+                    return;
+                };
+                let spike = first(&said, ON);
+                assert!(
+                    spike.start == ON && spike.known <= ON + 1 && spike.critical,
+                    "{spike:?}"
+                );
+                // Measured: 22 at most, and 52 with all errors taken as they are.
+                assert!(spike.end.is_some_and(|end| end <= ON + 25), "{by}: {spike:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_drift_alerts_and_becomes_normal() {
     let mut early = 0;

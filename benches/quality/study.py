@@ -21,6 +21,7 @@ DEFAULT = {
     "score.refractory": [150, 25, 50, 100, 300],
     "score.rise": [0.4, 0, 0.2, 0.6, 1],
     "score.rarity": [0.75, 0, 0.5, 1, 1.5],
+    "score.resolution": [0.05, 0, 0.03, 0.07, 0.1, 0.2],
     "score.hold": [100, 0, 30, 300],
     "score.range_bonus": [1.5, 0, 0.5, 1, 2],
     "score.warn_decades": [3.2, 2.8, 3, 3.4, 3.6],

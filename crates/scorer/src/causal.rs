@@ -6,6 +6,7 @@
 mod drift;
 mod memory;
 mod peaks;
+mod resolution;
 mod spec;
 mod standing;
 
@@ -16,6 +17,7 @@ use types::{Bucket, DurationMs, Grounds, Parts, Timestamp};
 
 use self::drift::Drift;
 use self::peaks::Peaks;
+use self::resolution::Resolution;
 pub use self::spec::ScoreSpec;
 use self::standing::{Rarity, Standing};
 use crate::coarse::Coarse;
@@ -114,12 +116,13 @@ pub struct SeriesScorer {
     /// Errors of the last [`Forecast::RECENT`] forecasts.
     misses: VecDeque<f32>,
     reconstruction: Tail,
-    prediction: Tail,
+    whole: Tail,
     critic: Tail,
     envelope: Tail,
     range: SeenRange,
     day: DayEnvelope,
     drift: Drift,
+    resolution: Resolution,
     coarse: Coarse,
     /// Errors of the event under way, kept out of its own reference, in the order of [`Errors::kept`].
     held: Vec<[Option<f32>; 4]>,
@@ -135,8 +138,12 @@ struct Waiting {
     bucket: Bucket,
     /// What was forecast before it closed, data units.
     forecast: Option<f64>,
+    /// Whether the nets predict.
+    predicts: bool,
     /// What the windows that saw it made of it, data units.
     seen: Vec<f64>,
+    /// The largest half range of these windows, data units.
+    half_range: f64,
     critic: Vec<f64>,
     filled_share: f64,
     /// Rarity of the coarse bucket that it ended or followed, decades.
@@ -147,8 +154,10 @@ struct Waiting {
 
 #[derive(Clone, Copy, Debug)]
 struct Errors {
+    /// Of reconstruction, as far as the nets resolve it.
     reconstruction: Option<f64>,
-    prediction: Option<f64>,
+    /// Of prediction; of nets that do not predict, of reconstruction and all of it.
+    whole: Option<f64>,
     critic: Option<f64>,
     envelope: Option<f64>,
 }
@@ -156,8 +165,7 @@ struct Errors {
 impl Errors {
     /// As precise as any [`Tail`] keeps them.
     fn kept(&self) -> [Option<f32>; 4] {
-        [self.reconstruction, self.prediction, self.critic, self.envelope]
-            .map(|error| error.map(|e| e as f32))
+        [self.reconstruction, self.whole, self.critic, self.envelope].map(|error| error.map(|e| e as f32))
     }
 }
 
@@ -236,7 +244,9 @@ impl SeriesScorer {
         self.waiting.push_back(Waiting {
             bucket,
             forecast,
+            predicts: forecast.is_some(),
             seen: vec![],
+            half_range: 0.0,
             critic: vec![],
             filled_share: 1.0,
             coarse: self.coarse.lean(),
@@ -264,13 +274,13 @@ impl SeriesScorer {
     /// The forecast as what it says is worth now.
     fn ahead(&mut self, context: &Context<'_>, value: f64, filled_share: f64) -> Forecast {
         let (spec, floor) = (context.spec, context.floor);
-        let median = self.prediction.median(&spec.tail);
+        let median = self.whole.median(&spec.tail);
         let misses = self.misses.iter().map(|miss| f64::from(*miss));
         Forecast {
             value,
-            half_width: self.prediction.error_at(&spec.tail, floor, spec.warn_decades),
+            half_width: self.whole.error_at(&spec.tail, floor, spec.warn_decades),
             margin: median.map(|median| misses.fold(median, f64::max)),
-            confidence: confidence(spec, context.interval, self.prediction.len(), (filled_share, 1.0)),
+            confidence: confidence(spec, context.interval, self.whole.len(), (filled_share, 1.0)),
         }
     }
 
@@ -317,7 +327,9 @@ impl SeriesScorer {
             }
         };
         for (waiting, y) in self.waiting.iter_mut().rev().zip(seen.iter().rev()) {
+            waiting.predicts |= matches!(window.model, ModelKind::Aer);
             waiting.seen.push(value(y));
+            waiting.half_range = waiting.half_range.max(window.affine.half_range);
             waiting.critic.extend(window.critic);
             waiting.filled_share = waiting.filled_share.min(window.filled_share);
         }
@@ -347,9 +359,17 @@ impl SeriesScorer {
         let distance = |from: f64| (value - from).abs();
         let calibration = context.calibration;
         let time_of_day = self.day.bounds(waiting.bucket.start, context.interval);
+        let unresolved = self
+            .resolution
+            .unresolved(spec.resolution, waiting.half_range, waiting.learns);
+        let missed = median_of(&waiting.seen).map(distance);
         let errors = Errors {
-            reconstruction: median_of(&waiting.seen).map(distance),
-            prediction: waiting.forecast.map(distance),
+            reconstruction: missed.map(|missed| (missed - unresolved).max(0.0)),
+            whole: if waiting.predicts {
+                waiting.forecast.map(distance)
+            } else {
+                missed
+            },
             critic: median_of(&waiting.critic)
                 .map(|c| (c - calibration.critic_center).abs() / calibration.critic_scale),
             envelope: time_of_day.map(|bounds| outside(bounds, value)),
@@ -358,11 +378,14 @@ impl SeriesScorer {
             error.map_or(0.0, |error| tail.decades(&spec.tail, floor, error))
         };
         let history = match waiting.forecast {
-            Some(_) => self.prediction.len(),
+            Some(_) => self.whole.len(),
             None => self.reconstruction.len(),
         };
         let reconstruction = decades(&mut self.reconstruction, floor, errors.reconstruction);
-        let prediction = decades(&mut self.prediction, floor, errors.prediction);
+        let prediction = match waiting.forecast {
+            Some(_) => decades(&mut self.whole, floor, errors.whole),
+            None => 0.0,
+        };
         let critic = decades(&mut self.critic, 1e-3, errors.critic);
         let days_believed = ScoreSpec::days_believed(context.interval, self.envelope.len());
         let envelope =
@@ -384,13 +407,9 @@ impl SeriesScorer {
         );
         let combined = found.max(drift);
         let (rare, peak) = self.peaks.judge(spec, combined, drift > found);
-        let missed = [errors.reconstruction, errors.prediction];
-        let [of_reconstructions, of_predictions] = self.standing.of_two(missed, waiting.learns);
-        let of_two = decades(&mut self.reconstruction, floor, of_reconstructions).max(decades(
-            &mut self.prediction,
-            floor,
-            of_predictions,
-        ));
+        // Of whole errors: that an event makes windows wide is a reason not to call its other buckets news, none to rank them lower.
+        let of_two = self.standing.of_two(errors.whole, waiting.learns);
+        let of_two = decades(&mut self.whole, floor, of_two);
         let rarity = Rarity {
             own: combined,
             of_two: combine(of_two),
@@ -405,9 +424,9 @@ impl SeriesScorer {
             drift: drifted.decades,
             coarse: waiting.coarse,
         };
-        let leading = match waiting.forecast {
-            Some(_) => &mut self.prediction,
-            None => &mut self.reconstruction,
+        let (leading, unresolved) = match waiting.forecast {
+            Some(_) => (&mut self.whole, 0.0),
+            None => (&mut self.reconstruction, unresolved),
         };
         let ahead = usize::from(waiting.forecast.is_some());
         let seen_share = (waiting.seen.len() + ahead) as f64 / (spec.lag + 1 + ahead) as f64;
@@ -416,7 +435,9 @@ impl SeriesScorer {
             score: spec.scale(standing),
             own: spec.scale(combined),
             peak: spec.scale(peak),
-            threshold: leading.error_at(&spec.tail, floor, spec.warn_decades),
+            threshold: leading
+                .error_at(&spec.tail, floor, spec.warn_decades)
+                .map(|error| error + unresolved),
             confidence: confidence(
                 spec,
                 context.interval,
@@ -441,25 +462,26 @@ impl SeriesScorer {
         };
         if waiting.learns {
             self.peaks.push(spec, context.interval, combined, rare);
-            self.learn(context, combined, errors);
+            self.learn(context, combined, errors, waiting.predicts);
         }
         Some(verdict)
     }
 
     /// The reference takes the errors in, but not those of an event that is still under way and younger than `hold`.
-    fn learn(&mut self, context: &Context<'_>, combined: f64, errors: Errors) {
+    fn learn(&mut self, context: &Context<'_>, combined: f64, errors: Errors, predicts: bool) {
         let spec = context.spec;
         self.held.push(errors.kept());
         if combined < context.event_decades || self.held.len() > spec.hold {
             for errors in std::mem::take(&mut self.held) {
                 let tails = [
                     &mut self.reconstruction,
-                    &mut self.prediction,
+                    &mut self.whole,
                     &mut self.critic,
                     &mut self.envelope,
                 ];
                 let whole = spec.tail;
-                let specs = [whole, whole, whole, whole.of_companions()];
+                let [rough, companions] = [whole.rough(), whole.of_companions()];
+                let specs = [whole, if predicts { whole } else { rough }, rough, companions];
                 for ((tail, spec), error) in tails.into_iter().zip(specs).zip(errors) {
                     if let Some(error) = error {
                         tail.push(&spec, f64::from(error));

@@ -37,6 +37,11 @@ impl TailSpec {
     pub(crate) fn of_companions(self) -> Self {
         Self { items: 168, ..self }
     }
+
+    /// The same where no alert rests on it by itself: still fewer.
+    pub(crate) fn rough(self) -> Self {
+        Self { items: 112, ..self }
+    }
 }
 
 impl Default for TailSpec {

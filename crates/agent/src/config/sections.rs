@@ -204,6 +204,7 @@ pub(super) fn score_keys(s: &mut Section<'_>, base: ScoreSpec) -> ScoreSpec {
     let mut spec = ScoreSpec {
         lag: s.get_or("lag", base.lag, lag),
         refractory: s.get_or("refractory", base.refractory, whole(0..=100_000)),
+        resolution: s.get_or("resolution", base.resolution, number(0.0..=1.0)),
         envelope_weight: s.get_or("envelope_weight", base.envelope_weight, number(0.0..=10.0)),
         range_bonus: s.get_or("range_bonus", base.range_bonus, number(0.0..=10.0)),
         drift: s.get_or("drift", base.drift, whole(0..=100_000)),

@@ -18,7 +18,7 @@ impl SeriesScorer {
     fn tails(&self) -> [&Tail; 6] {
         [
             &self.reconstruction,
-            &self.prediction,
+            &self.whole,
             &self.critic,
             &self.envelope,
             self.drift.tail(),

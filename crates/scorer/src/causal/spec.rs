@@ -18,6 +18,9 @@ pub struct ScoreSpec {
     pub range_bonus: f64,
     /// Share of the seen range by which it must leave it.
     pub range_tolerance: f64,
+    /// Share of a window's half range, of what it has more than is usual for the series, that errors of reconstruction count for less; 0
+    /// takes them as they are.
+    pub resolution: f64,
     /// Weight of the rarity of the nets' errors; 0 leaves the nets out of the score, and only the companions speak.
     pub error_weight: f64,
     /// Weight of the time-of-day channel; 0 leaves it out.
@@ -86,6 +89,7 @@ impl Default for ScoreSpec {
             refractory: 150,
             range_bonus: 1.5,
             range_tolerance: 0.05,
+            resolution: 0.05,
             error_weight: 1.0,
             envelope_weight: 0.8,
             drift: 50,

@@ -11,8 +11,8 @@ use super::ScoreSpec;
 /// What the last buckets of a series were, and what is usual in the long run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Standing {
-    /// Errors of the nets in the bucket before, data units, in the order of [`Self::of_two`].
-    before: [Option<f64>; 2],
+    /// Error of the nets in the bucket before, data units.
+    before: Option<f64>,
     /// Mean of the decades of the last buckets, which forgets.
     mean: f64,
     level: Level,
@@ -31,17 +31,17 @@ impl Standing {
     /// Share that counts of what is not a bucket's own: it may come to the boundary, and must not reach it.
     const BELOW: f64 = 1.0 - 1e-9;
 
-    /// Each of `errors` as the mean of itself and that of the bucket before: nets hit a value in the middle of an event by chance, but
+    /// The mean of the nets' `error` and that of the bucket before, data units: nets hit a value in the middle of an event by chance, but
     /// seldom two in a row. A bucket that is not `learns` leaves no trace.
-    pub(super) fn of_two(&mut self, errors: [Option<f64>; 2], learns: bool) -> [Option<f64>; 2] {
-        let means = std::array::from_fn(|i| match (errors[i], self.before[i]) {
+    pub(super) fn of_two(&mut self, error: Option<f64>, learns: bool) -> Option<f64> {
+        let mean = match (error, self.before) {
             (Some(error), Some(before)) => Some(f64::midpoint(error, before)),
             (error, _) => error,
-        });
+        };
         if learns {
-            self.before = errors;
+            self.before = error;
         }
-        means
+        mean
     }
 
     /// Decades of the bucket in its context: at the boundary and beyond its own. Below, a single bucket tells little: there it is the rarity
@@ -76,7 +76,7 @@ impl Standing {
 
     /// Forgets what was found last: the window starts anew. The level stays.
     pub(super) fn restart(&mut self) {
-        (self.before, self.mean) = ([None; 2], 0.0);
+        (self.before, self.mean) = (None, 0.0);
     }
 }
 
@@ -172,23 +172,17 @@ mod tests {
     #[test]
     fn a_value_hit_by_chance_is_judged_with_the_one_before() {
         let mut standing = Standing::default();
-        assert_eq!(standing.of_two([Some(4.0), None], true), [Some(4.0), None]);
-        assert_eq!(
-            standing.of_two([Some(0.0), Some(6.0)], true),
-            [Some(2.0), Some(6.0)]
-        );
+        assert_eq!(standing.of_two(Some(4.0), true), Some(4.0));
+        assert_eq!(standing.of_two(Some(0.0), true), Some(2.0));
         // What is not learnt is judged by what was there before it.
-        assert_eq!(standing.of_two([Some(9.0), None], false), [Some(4.5), None]);
-        assert_eq!(standing.of_two([None, Some(0.0)], true), [None, Some(3.0)]);
-        standing.restart();
-        assert_eq!(
-            standing.of_two([Some(1.0), Some(f64::MAX)], true),
-            [Some(1.0), Some(f64::MAX)]
-        );
-        assert_eq!(
-            standing.of_two([Some(1.0), Some(f64::MAX)], true),
-            [Some(1.0), Some(f64::MAX)]
-        );
+        assert_eq!(standing.of_two(Some(9.0), false), Some(4.5));
+        assert_eq!(standing.of_two(Some(6.0), true), Some(3.0));
+        assert_eq!(standing.of_two(None, true), None);
+        for _ in 0..2 {
+            standing.restart();
+            assert_eq!(standing.of_two(Some(f64::MAX), true), Some(f64::MAX));
+        }
+        assert_eq!(standing.of_two(Some(f64::MAX), true), Some(f64::MAX));
         let spec = ScoreSpec::default();
         let hit = Rarity {
             own: 0.1,

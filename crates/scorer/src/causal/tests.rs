@@ -499,3 +499,52 @@ fn what_drifts_is_said_to_drift() {
     let without = said(0.0);
     assert!(without.peak < 1.0, "{without:?}");
 }
+
+/// A spike, and until it has left nets that miss by a few percent of a window ten times as wide.
+#[test]
+fn what_nets_do_not_resolve_beside_a_spike_is_no_news() {
+    let mut values = noise(1100);
+    values[1000] = 20.0;
+    let run = |resolution: f64| {
+        let spec = ScoreSpec {
+            resolution,
+            range_bonus: 0.0,
+            ..ScoreSpec::default()
+        };
+        let (mut scorer, mut out) = (SeriesScorer::default(), vec![]);
+        for (index, value) in (0..).zip(&values) {
+            let beside = index > 1000;
+            let window = WindowResult {
+                affine: Affine {
+                    half_range: if index >= 1000 { 10.0 } else { 1.0 },
+                    ..MAP
+                },
+                reconstruction: if beside { &[-0.09; 100] } else { &[0.0; 100] },
+                ..EXPECTS_ZERO
+            };
+            close(&spec, &mut scorer, index, *value, false, Some(window), &mut out);
+        }
+        out.into_iter()
+            .filter_map(|scored| scored.verdict)
+            .collect::<Vec<_>>()
+    };
+    let (whole, resolved) = (run(0.0), run(0.1));
+    let loud = |verdicts: &[Verdict]| verdicts[1001..1030].iter().filter(|v| v.own >= 1.0).count();
+    assert!(loud(&whole) > 0, "{:?}", &whole[1001..1030]);
+    assert_eq!(loud(&resolved), 0);
+    assert!(whole[1000].peak > 1.5 && resolved[1000].peak > 0.95 * whole[1000].peak);
+    for (index, (verdict, value)) in resolved.iter().zip(&values).enumerate() {
+        // Whoever ranks rows still finds them beside it, and the band is where its edge scores 1.
+        if (1001..1030).contains(&index) {
+            assert!(verdict.score > resolved[990].score, "{index}");
+        }
+        if let Some(threshold) = verdict.threshold {
+            let beyond = (value - verdict.expected).abs() >= threshold;
+            assert_eq!(
+                beyond,
+                verdict.parts.reconstruction >= 1.0,
+                "{index}: {verdict:?}"
+            );
+        }
+    }
+}

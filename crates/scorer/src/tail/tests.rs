@@ -132,7 +132,12 @@ fn the_sketch_is_close_to_the_list() {
         items: 104,
         ..whole
     };
-    let specs = [(whole, 0.0), (whole.of_companions(), 0.05), (short, 0.2)];
+    let specs = [
+        (whole, 0.0),
+        (whole.of_companions(), 0.05),
+        (whole.rough(), 0.3),
+        (short, 0.2),
+    ];
     for ((spec, more), shape) in specs
         .into_iter()
         .flat_map(|spec| (0..SHAPES).map(move |shape| (spec, shape)))
