@@ -70,3 +70,43 @@ fn a_changed_day_alerts_and_becomes_normal() {
         }
     }
 }
+
+/// A backup, say, at seven past ten in the evening, or some minutes later: one bucket of a day of 1440, far out of the rest.
+#[test]
+fn a_nightly_job_of_a_minute_is_no_news_after_three_nights() {
+    const MINUTES: i64 = 1440;
+    let night = |day: i64| day * MINUTES + 22 * 60 + 7 + day * 5 % 7;
+    let (odd, large) = (11 * MINUTES + 700, night(12));
+    for by in [10.0, 40.0] {
+        for spec in [steady("m", 1), daily("m", 1, 0.0)] {
+            let spec = SeriesSpec {
+                interval: 60_000,
+                ..spec
+            };
+            let quiet = Stream::new(&spec, 13 * MINUTES).add(odd, odd + 1, by);
+            let jobs = (0..12).fold(quiet, |stream, day| stream.add(night(day), night(day) + 1, by));
+            let stream = jobs.add(large, large + 1, 10.0 * by);
+            // Events are counted in buckets of five minutes.
+            let nights = |said: &Said, from: i64, to: i64| -> usize {
+                let known = |day: i64| said.anomalies(night(day) / 5, night(day) / 5 + 2);
+                (from..to).map(|day| known(day).len().min(1)).sum()
+            };
+            let Some(said) = watch("nightly job", "", std::slice::from_ref(&stream)) else {
+                return;
+            };
+            let events = said.events("anomaly");
+            assert_eq!(nights(&said, 0, 2), 2, "{by}: {events:?}");
+            // Measured: 1 at most, which a score left the range by.
+            assert!(nights(&said, 3, 12) <= 1, "{by}: {events:?}");
+            // The same at another time is news, and so is a much larger one at its own.
+            assert!(
+                !said.anomalies(odd / 5, odd / 5 + 2).is_empty(),
+                "{by}: {events:?}"
+            );
+            assert_eq!(nights(&said, 12, 13), 1, "{by}: {events:?}");
+            let always = watch("nightly job", "score.recurrence = 0", &[stream]).unwrap();
+            let events = always.events("anomaly");
+            assert!(nights(&always, 3, 12) >= 7, "{by}: {events:?}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ use types::{Alert, AlertState, DurationMs, Payload, Record, Sample, ScoreRow, Se
 
 use super::cli::has_runtime;
 
-/// Interval of every scenario: five minutes.
+/// Interval of the scenarios that name no other, and what all count time in: five minutes.
 pub(crate) const STEP: DurationMs = 300_000;
 /// Buckets in a day and in an hour.
 pub(crate) const DAY: i64 = 288;
@@ -64,10 +64,11 @@ pub(crate) fn daily(name: &str, seed: u64, weekend: f64) -> SeriesSpec {
     }
 }
 
-/// Values of a series by bucket, to be changed by what happens to it; `None` is missing.
+/// Values of a series by bucket, as long as those of its specification, to be changed by what happens to it; `None` is missing.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     series: SeriesKey,
+    interval: DurationMs,
     values: Vec<Option<f64>>,
 }
 
@@ -77,6 +78,7 @@ impl Stream {
         let values = spec.generate(at(0), buckets as usize);
         Self {
             series: spec.key.clone(),
+            interval: spec.interval,
             values: values.into_iter().map(Some).collect(),
         }
     }
@@ -106,7 +108,7 @@ impl Stream {
     fn sample(&self, i: usize) -> Option<Sample> {
         Some(Sample {
             series: self.series.clone(),
-            time: at(i as i64),
+            time: Timestamp::from_millis(START + i as i64 * self.interval),
             value: self.values[i]?,
         })
     }
@@ -119,7 +121,7 @@ pub(crate) struct Said {
     pub(crate) rows: Vec<ScoreRow>,
 }
 
-/// Sends the streams side by side through a task; `config` is what differs from the default. `None`, said loudly, without
+/// Sends the streams, all of one interval, side by side through a task; `config` is what differs from the default. `None`, said loudly, without
 /// ONNX Runtime.
 pub(crate) fn watch(test: &str, config: &str, streams: &[Stream]) -> Option<Said> {
     if !has_runtime(test) {
@@ -166,7 +168,7 @@ pub(crate) fn watch(test: &str, config: &str, streams: &[Stream]) -> Option<Said
     Some(said)
 }
 
-/// One event, by buckets.
+/// One event, by buckets of [`STEP`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Event {
     /// First bucket that exceeded.

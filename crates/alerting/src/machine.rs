@@ -72,7 +72,7 @@ pub struct Observation {
     pub expected: f64,
     /// The score.
     pub score: f64,
-    /// The score after refractory and rarity rules.
+    /// The score after refractory, rarity and recurrence rules.
     pub peak: f64,
     /// Error at which the score would be 1, data units.
     pub threshold: Option<f64>,

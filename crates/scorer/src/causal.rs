@@ -6,6 +6,7 @@
 mod drift;
 mod memory;
 mod peaks;
+mod recurrence;
 mod resolution;
 mod spec;
 mod standing;
@@ -17,6 +18,7 @@ use types::{Bucket, DurationMs, Grounds, Parts, Timestamp};
 
 use self::drift::Drift;
 use self::peaks::Peaks;
+use self::recurrence::Recurrence;
 use self::resolution::Resolution;
 pub use self::spec::ScoreSpec;
 use self::standing::{Rarity, Standing};
@@ -95,7 +97,7 @@ pub struct Verdict {
     pub score: f64,
     /// How far from normal it is by itself, on the score scale: how high an alert is, and what it ends on.
     pub own: f64,
-    /// Its own score after refractory and rarity rules.
+    /// Its own score after refractory, rarity and recurrence rules.
     pub peak: f64,
     /// Error in data units at which the prediction alone, or where there was none the reconstruction, would score 1.
     pub threshold: Option<f64>,
@@ -127,6 +129,7 @@ pub struct SeriesScorer {
     /// Errors of the event under way, kept out of its own reference, in the order of [`Errors::kept`].
     held: Vec<[Option<f32>; 4]>,
     peaks: Peaks,
+    recurrence: Recurrence,
     standing: Standing,
     /// Buckets that close now are not learnt from.
     resting: bool,
@@ -406,7 +409,10 @@ impl SeriesScorer {
             spec.drift_weight * drifted.decades,
         );
         let combined = found.max(drift);
-        let (rare, peak) = self.peaks.judge(spec, combined, drift > found);
+        let a_day = spec.recurrence_a_day(context.interval);
+        let custom = a_day * self.recurrence.custom(waiting.bucket.start, found) as f64;
+        let news = (found - custom).max(drift).max(0.0);
+        let (rare, peak) = self.peaks.judge(spec, news, drift > found);
         // Of whole errors: that an event makes windows wide is a reason not to call its other buckets news, none to rank them lower.
         let of_two = self.standing.of_two(errors.whole, waiting.learns);
         let of_two = decades(&mut self.whole, floor, of_two);
@@ -462,6 +468,9 @@ impl SeriesScorer {
         };
         if waiting.learns {
             self.peaks.push(spec, context.interval, combined, rare);
+            if a_day > 0.0 {
+                self.recurrence.push(waiting.bucket.start, found);
+            }
             self.learn(context, combined, errors, waiting.predicts);
         }
         Some(verdict)

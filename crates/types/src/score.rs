@@ -155,7 +155,7 @@ pub struct ScoreRow {
     pub expected: Option<f64>,
     /// How far from normal.
     pub score: Option<f64>,
-    /// The score after the refractory and rarity rules: what alerts open on.
+    /// The score after the refractory, rarity and recurrence rules: what alerts open on.
     pub peak: Option<f64>,
     /// The raw combined error, in data units, at which the score is 1.
     pub threshold: Option<f64>,

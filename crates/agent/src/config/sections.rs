@@ -214,6 +214,7 @@ pub(super) fn score_keys(s: &mut Section<'_>, base: ScoreSpec) -> ScoreSpec {
         rise: s.get_or("rise", base.rise, number(0.0..=10.0)),
         critic_weight: s.get_or("critic_weight", base.critic_weight, number(0.0..=10.0)),
         rarity: s.get_or("rarity", base.rarity, number(0.0..=10.0)),
+        recurrence: s.get_or("recurrence", base.recurrence, number(0.0..=100.0)),
         linger: s.get_or("linger", base.linger, whole(0..=100_000)),
         level_weight: s.get_or("level_weight", base.level_weight, number(0.0..=10.0)),
         hold: s.get_or("hold", base.hold, whole(0..=100_000)),

@@ -12,7 +12,8 @@ impl SeriesScorer {
         let seen = |w: &Waiting| size_of::<f64>() * (w.seen.capacity() + w.critic.capacity());
         let waiting = self.waiting.capacity() * size_of::<Waiting>();
         let waiting = waiting + self.waiting.iter().map(seen).sum::<usize>();
-        tails + size_of::<f32>() * floats + held + waiting + self.day.heap_bytes()
+        let finds = self.recurrence.finds.capacity() * size_of::<(i32, f32)>();
+        tails + size_of::<f32>() * floats + held + waiting + finds + self.day.heap_bytes()
     }
 
     fn tails(&self) -> [&Tail; 6] {

@@ -40,6 +40,9 @@ pub struct ScoreSpec {
     pub rise: f64,
     /// Decades taken off per decade of earlier peaks that were as high.
     pub rarity: f64,
+    /// Decades taken off a peak for each of the last seven days, beyond the second, on which the same time of day had one as rare, and for each
+    /// decade by which a day has more buckets than of five minutes; 0 takes none.
+    pub recurrence: f64,
     /// Buckets, about, for which what was found lingers in the score; 0 leaves each bucket its own. Alerts are of buckets' own.
     pub linger: usize,
     /// Weight of the rarity of a level, which only lingers; 0 leaves it out.
@@ -99,6 +102,7 @@ impl Default for ScoreSpec {
             critic_weight: 0.0,
             rise: 0.4,
             rarity: 0.75,
+            recurrence: 3.0,
             linger: 20,
             level_weight: 1.0,
             warn_decades: 3.2,
@@ -129,7 +133,8 @@ impl ScoreSpec {
     /// The same for buckets of `interval` milliseconds. What it gives is not to be put through it again.
     ///
     /// Shorter ones than those of five minutes have a longer past, in errors, up to five times: what a day brings must be in it many
-    /// times. As many times as many of them make a coarse one, which looks at as long a time. Longer ones warn upon less, by up to .35
+    /// times. As many times as many of them make a coarse one, which looks at as long a time. What comes every day is rarer than the boundary
+    /// among so many, and is told by its time. Longer ones warn upon less, by up to .35
     /// decades: one in a thousand is a bucket in six weeks where it is an hour long. But boundaries do not fall below half of what they
     /// were, and where a day has too few buckets for the envelope to speak, they stay.
     #[must_use]
@@ -154,6 +159,12 @@ impl ScoreSpec {
             },
             ..*self
         }
+    }
+
+    /// [`Self::recurrence`] of buckets of `interval` milliseconds, for each day: 0 from five minutes on, where a bucket a day is no
+    /// rarity.
+    pub(super) fn recurrence_a_day(&self, interval: DurationMs) -> f64 {
+        self.recurrence * more_buckets(interval).log10()
     }
 
     /// Buckets of `interval` milliseconds to a coarse one; 0 where none is wanted, or none would count.

@@ -405,6 +405,11 @@ fn what_an_interval_changes() {
     );
     let coarse = |seconds: i64| spec.coarse_buckets(seconds * 1000);
     assert_eq!([3600, 300, 150, 60, 1].map(coarse), [6, 6, 12, 30, 30]);
+    let a_day = |seconds: i64| spec.recurrence_a_day(seconds * 1000);
+    assert_eq!(
+        [3600, 300, 60].map(a_day),
+        [0.0, 0.0, spec.recurrence * 5_f64.log10()]
+    );
     for coarse_factor in [0, 1] {
         let alone = ScoreSpec {
             coarse_factor,
