@@ -30,6 +30,7 @@ critical_decades = 2.0
 [alert]
 min_confidence = 0.0
 close_after = 2
+keep_firing_for = "0s"
 silence_after = "2m"
 [[rules]]
 match = { name = "*_total" }

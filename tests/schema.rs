@@ -161,9 +161,9 @@ fn an_event() -> Vec<Value> {
         .into_iter()
         .enumerate()
         .map(|(i, score)| Observation {
-            start: Timestamp::from_millis(i as i64 * 60_000),
-            interval: 60_000,
-            available_at: Timestamp::from_millis((i as i64 + 1) * 60_000),
+            start: Timestamp::from_millis(i as i64 * 300_000),
+            interval: 300_000,
+            available_at: Timestamp::from_millis((i as i64 + 1) * 300_000),
             value: 9.0,
             expected: 1.0,
             score,

@@ -586,6 +586,7 @@ warn_decades = 0.9
 critical_decades = 1.5
 [alert]
 min_confidence = 0.0
+keep_firing_for = "0s"
 [log]
 level = "info,librdkafka=off,rdkafka=off"
 {state}"#

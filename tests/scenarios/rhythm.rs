@@ -96,7 +96,7 @@ fn a_nightly_job_of_a_minute_is_no_news_after_three_nights() {
             };
             let events = said.events("anomaly");
             assert_eq!(nights(&said, 0, 2), 2, "{by}: {events:?}");
-            // Measured: 1 at most, which a score left the range by.
+            // Of eight nights and the fourth.
             assert!(nights(&said, 3, 12) <= 1, "{by}: {events:?}");
             // The same at another time is news, and so is a much larger one at its own.
             assert!(

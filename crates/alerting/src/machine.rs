@@ -33,8 +33,10 @@ pub struct AlertSpec {
     pub min_confidence: f64,
     /// An event ends when the score stays below this …
     pub close_score: f64,
-    /// … for this many buckets in a row. At least 1.
+    /// … for this many buckets in a row, at least 1, …
     pub close_after: u32,
+    /// … which are as long together as this (milliseconds).
+    pub keep_firing_for: DurationMs,
     /// Buckets after which an event ends whatever the score: no event lasts for ever.
     pub max_duration: u32,
     /// Event time after which a regular series without samples counts as silent (milliseconds); 0: never.
@@ -51,9 +53,19 @@ impl Default for AlertSpec {
             min_confidence: 0.6,
             close_score: 0.7,
             close_after: 3,
+            keep_firing_for: 15 * 60_000,
             max_duration: 288,
             silence_after: 30 * 60_000,
         }
+    }
+}
+
+impl AlertSpec {
+    /// Whether an event is over after so many buckets in a row, `interval` milliseconds each, with scores below
+    /// [`Self::close_score`]. What begins again within minutes is one event, however short its buckets are.
+    #[must_use]
+    pub fn is_over(&self, calm: u32, interval: DurationMs) -> bool {
+        calm >= self.close_after.max(1) && i64::from(calm).saturating_mul(interval) >= self.keep_firing_for
     }
 }
 
@@ -258,7 +270,7 @@ impl Event {
         } else {
             0
         };
-        if self.calm >= spec.close_after.max(1) || self.age >= spec.max_duration {
+        if spec.is_over(self.calm, seen.interval) || self.age >= spec.max_duration {
             out.push(self.state(AlertState::Resolved, origin, seen.available_at));
             return AlertMachine::Quiet;
         }
@@ -365,14 +377,19 @@ mod tests {
         alerts.iter().map(|a| (a.state, a.severity)).collect()
     }
 
+    /// Ends are by the number of buckets alone.
+    fn by_buckets() -> AlertSpec {
+        AlertSpec {
+            keep_firing_for: 0,
+            ..AlertSpec::default()
+        }
+    }
+
     #[test]
     fn an_event_opens_escalates_and_resolves_once_each() {
         use AlertState::{Escalated, Firing, Resolved};
         use Severity::{Critical, Warning};
-        let alerts = run(
-            &AlertSpec::default(),
-            &[0.1, 1.2, 0.9, 2.5, 3.0, 0.8, 0.2, 0.2, 0.2, 0.2],
-        );
+        let alerts = run(&by_buckets(), &[0.1, 1.2, 0.9, 2.5, 3.0, 0.8, 0.2, 0.2, 0.2, 0.2]);
         assert_eq!(
             states(&alerts),
             [(Firing, Warning), (Escalated, Critical), (Resolved, Critical)]
@@ -388,8 +405,35 @@ mod tests {
     }
 
     #[test]
+    fn short_buckets_keep_an_event_for_as_long_as_three_of_five_minutes() {
+        let spec = AlertSpec::default();
+        let again: Vec<f64> = [[1.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]; 3].concat();
+        let calm = |n| [&again[..], &vec![0.5; n]].concat();
+        assert_eq!(
+            run(&spec, &calm(8)).len(),
+            1,
+            "six and eight minutes are no quarter of an hour"
+        );
+        let alerts = run(&spec, &calm(9));
+        assert_eq!(alerts.len(), 2);
+        assert_eq!(alerts[1].state, AlertState::Resolved);
+        for (interval, buckets) in [
+            (300_000, 3),
+            (3_600_000, 3),
+            (240_000, 4),
+            (60_000, 15),
+            (1000, 900),
+        ] {
+            assert!(
+                !spec.is_over(buckets - 1, interval) && spec.is_over(buckets, interval),
+                "{interval}"
+            );
+        }
+    }
+
+    #[test]
     fn hysteresis_keeps_a_flapping_event_together() {
-        let alerts = run(&AlertSpec::default(), &[1.5, 0.75, 0.6, 1.1, 0.6, 0.6, 0.6]);
+        let alerts = run(&by_buckets(), &[1.5, 0.75, 0.6, 1.1, 0.6, 0.6, 0.6]);
         assert_eq!(alerts.len(), 2);
     }
 
@@ -397,7 +441,7 @@ mod tests {
     fn nothing_lasts_for_ever() {
         let spec = AlertSpec {
             max_duration: 5,
-            ..AlertSpec::default()
+            ..by_buckets()
         };
         let alerts = run(&spec, &[1.5; 6]);
         assert_eq!(alerts[1].state, AlertState::Resolved);
@@ -405,7 +449,7 @@ mod tests {
 
     #[test]
     fn gates_hold_back() {
-        let base = AlertSpec::default();
+        let base = by_buckets();
         assert!(
             run(
                 &AlertSpec {
@@ -467,7 +511,7 @@ mod tests {
             bundle: "b",
         };
         let (mut machine, mut out) = (AlertMachine::default(), vec![]);
-        machine.observe(&AlertSpec::default(), &origin, &observation(0, 1.5), &mut out);
+        machine.observe(&by_buckets(), &origin, &observation(0, 1.5), &mut out);
         machine.end(&origin, Timestamp::from_millis(120_000), &mut out);
         machine.end(&origin, Timestamp::from_millis(120_000), &mut out);
         assert_eq!(out.len(), 2);
@@ -478,7 +522,7 @@ mod tests {
         /// Every event: firing first, escalated at most once between, resolved at most once and last; no two share an id.
         #[test]
         fn each_state_at_most_once(scores in proptest::collection::vec(0.0..3.0f64, 1..200), min in 1u32..4, max in 3u32..40) {
-            let spec = AlertSpec { min_duration: min, max_duration: max, ..AlertSpec::default() };
+            let spec = AlertSpec { min_duration: min, max_duration: max, ..by_buckets() };
             let mut open: Option<Alert> = None;
             let mut ids = std::collections::BTreeSet::new();
             for alert in run(&spec, &scores) {

@@ -74,6 +74,7 @@ fn settings_of(kind: ModelKind, lag: usize) -> Arc<TaskSettings> {
     defaults.score.refractory = 5;
     defaults.alert.min_confidence = 0.1;
     defaults.alert.close_after = 2;
+    defaults.alert.keep_firing_for = 0;
     if kind.predicts() {
         defaults.limits = LimitSpec {
             above: Some(5.0),

@@ -258,6 +258,7 @@ pub(super) fn alert_keys(s: &mut Section<'_>, base: AlertSpec) -> AlertSpec {
         min_confidence: s.get_or("min_confidence", base.min_confidence, number(0.0..=1.0)),
         close_score: s.get_or("close_score", base.close_score, number(0.0..=1.0)),
         close_after: s.get_or("close_after", base.close_after, whole(1..=100_000)),
+        keep_firing_for: s.get_or("keep_firing_for", base.keep_firing_for, duration(0..=YEAR)),
         max_duration: s.get_or("max_duration", base.max_duration, whole(1..=1_000_000)),
         silence_after: s.get_or("silence_after", base.silence_after, duration(0..=YEAR)),
     };

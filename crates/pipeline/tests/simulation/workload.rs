@@ -66,6 +66,7 @@ pub(crate) fn settings() -> Arc<TaskSettings> {
     defaults.score.refractory = 2;
     defaults.alert.min_confidence = 0.05;
     defaults.alert.close_after = 2;
+    defaults.alert.keep_firing_for = 0;
     defaults.alert.silence_after = 6 * INTERVAL;
     Arc::new(TaskSettings {
         defaults,

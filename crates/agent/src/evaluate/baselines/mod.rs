@@ -19,7 +19,7 @@ mod spectral;
 mod trailing;
 
 use alerting::AlertSpec;
-use types::Timestamp;
+use types::{DurationMs, Timestamp};
 
 use super::stream::{Detections, Series};
 use forest::RandomCutForest;
@@ -74,6 +74,7 @@ pub(super) fn all(series: &Series) -> Vec<(&'static str, Detections)> {
 
 fn run(detector: &mut dyn Detector, series: &Series) -> Detections {
     let (mut said, mut alert, mut last) = (Detections::default(), Alert::default(), None);
+    let interval = series.interval.unwrap_or(1);
     for bucket in &series.buckets {
         let Some(value) = bucket.value.or(last) else {
             continue;
@@ -90,7 +91,7 @@ fn run(detector: &mut dyn Detector, series: &Series) -> Detections {
             said.scores
                 .extend((score > 0.0).then_some((bucket.closed_at, score)));
         }
-        alert.take(score, bucket.closed_at, &mut said.alerts);
+        alert.take(score, bucket.closed_at, interval, &mut said.alerts);
     }
     said
 }
@@ -103,7 +104,13 @@ struct Alert {
 }
 
 impl Alert {
-    fn take(&mut self, score: Option<f64>, at: Timestamp, alerts: &mut Vec<(Timestamp, Option<Timestamp>)>) {
+    fn take(
+        &mut self,
+        score: Option<f64>,
+        at: Timestamp,
+        interval: DurationMs,
+        alerts: &mut Vec<(Timestamp, Option<Timestamp>)>,
+    ) {
         let spec = AlertSpec::default();
         let Some((age, calm)) = self.open.as_mut() else {
             if score.is_some_and(|score| score >= 1.0) {
@@ -116,7 +123,7 @@ impl Alert {
         if let Some(score) = score {
             *calm = if score < spec.close_score { *calm + 1 } else { 0 };
         }
-        if *calm >= spec.close_after || *age >= spec.max_duration {
+        if spec.is_over(*calm, interval) || *age >= spec.max_duration {
             self.open = None;
             if let Some((_, end)) = alerts.last_mut() {
                 *end = Some(at);
@@ -211,7 +218,7 @@ mod tests {
             let (mut alert, mut alerts) = (Alert::default(), vec![]);
             for (i, score) in scores.iter().enumerate() {
                 let score = (*score >= 0.0).then_some(*score);
-                alert.take(score, Timestamp::from_millis(i as i64), &mut alerts);
+                alert.take(score, Timestamp::from_millis(i as i64), 300_000, &mut alerts);
             }
             let millis = |(a, b): &(Timestamp, Option<Timestamp>)| (a.millis(), b.map(Timestamp::millis));
             alerts.iter().map(millis).collect::<Vec<_>>()
