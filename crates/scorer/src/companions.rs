@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use types::{DurationMs, Timestamp};
 
-const DAY_MS: DurationMs = 86_400_000;
+pub(crate) const DAY_MS: DurationMs = 86_400_000;
 /// Finest resolution of the envelope: 5 minutes, so that memory does not grow with the rate of a series.
 const SLOTS_PER_DAY_MAX: i64 = 288;
 

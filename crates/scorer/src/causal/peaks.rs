@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 use types::DurationMs;
 
 use super::ScoreSpec;
-
-const DAY_MS: DurationMs = 86_400_000;
+use crate::companions::DAY_MS;
 
 /// What the peaks of a series were.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

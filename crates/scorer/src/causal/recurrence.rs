@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use types::{DurationMs, Timestamp};
 
-const DAY_MS: DurationMs = 86_400_000;
+use crate::companions::DAY_MS;
 
 /// What was found in the last days, and when.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
