@@ -67,8 +67,8 @@ fn scores_hold_one_row_a_bucket_in_the_columns_promised() {
     }
     assert_eq!(
         scored,
-        900 - 99 - 1,
-        "every bucket that ends a window, but the open one"
+        900 - 19 - 1,
+        "every bucket from a fifth of a window on, but the open one"
     );
     assert!(!replayed.scores.contains("null") && !replayed.scores.contains("NaN"));
     let said = format!("900, {scored} scored");
@@ -261,8 +261,12 @@ fn every_served_lag_is_available_when_it_says() {
             .into_iter()
             .filter(|row| !row[4].is_empty())
             .collect();
-        // From the first bucket that some window sees to the last that all windows have seen.
-        assert_eq!(scored.len(), 420 - 1 - 99, "lag {lag}");
+        // From the first bucket that some window sees, the first of which ends with the twentieth, to the last that all windows have seen.
+        assert_eq!(
+            scored.len(),
+            420 - 1 - lag - 19_usize.saturating_sub(lag),
+            "lag {lag}"
+        );
         for row in scored {
             assert_eq!(
                 millis(row[9]) - millis(row[0]),

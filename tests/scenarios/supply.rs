@@ -95,6 +95,32 @@ fn missing_stretches_are_no_news() {
     assert!(said.anomalies(ON, ON + DAY).len() <= 1);
 }
 
+/// What a series was before it was away stands in for what its window lacks, so that it is watched again in hours.
+#[test]
+fn a_spike_soon_after_an_outage_is_found() {
+    for (seed, gap) in [(1, 150), (2, 400), (3, 3 * DAY)] {
+        let spike = ON + gap + 50;
+        let stream = Stream::new(&daily("m", seed, 0.0), 20 * DAY)
+            .drop(ON, ON + gap)
+            .add(spike, spike + 2, 30.0);
+        let Some(said) = watch("outage", "", &[stream]) else {
+            return;
+        };
+        let before = said.anomalies(ON, spike);
+        assert!(before.is_empty(), "{gap}: {before:?}");
+        let row = said
+            .rows
+            .iter()
+            .find(|r| r.timestamp >= at(ON + gap) && r.score.is_some());
+        assert_eq!(
+            row.unwrap().timestamp,
+            at(ON + gap + 19),
+            "{gap}: a fifth of a window"
+        );
+        assert_eq!(first(&said, spike).start, spike, "{gap}");
+    }
+}
+
 #[test]
 fn a_series_with_holes_is_scored_and_calm() {
     for seed in [1, 2] {
@@ -125,7 +151,7 @@ fn confidence_of_a_new_series_grows_and_keeps_alerts_back() {
             return;
         };
         let scored: Vec<_> = said.rows.iter().filter(|r| r.score.is_some()).collect();
-        assert_eq!(scored[0].timestamp, at(99), "the first window");
+        assert_eq!(scored[0].timestamp, at(19), "a fifth of a window");
         assert!(scored[0].confidence < 0.01, "{}", scored[0].confidence);
         assert!(
             scored

@@ -48,7 +48,7 @@ pub struct SeriesSettings {
     pub alert: AlertSpec,
     /// Limits set by hand, for models that predict.
     pub limits: LimitSpec,
-    /// Windows with a larger share of filled-in buckets are not scored.
+    /// Windows with a larger share of filled-in buckets are not scored, see [`Self::first_due`].
     pub max_filled_share: f64,
     /// The series is not looked at.
     pub ignore: bool,
@@ -70,6 +70,16 @@ impl SeriesSettings {
             max_filled_share: 0.8,
             ignore: false,
         }
+    }
+
+    /// The bucket of a new series, counted from 1, with which its first window goes to the nets where none is filled in: places before
+    /// the first bucket count as if they were.
+    #[must_use]
+    pub fn first_due(&self) -> usize {
+        let places = self.window.window;
+        let filled = |buckets: &usize| (places - buckets) as f64 / places as f64;
+        let due = (1..places).find(|buckets| filled(buckets) <= self.max_filled_share);
+        due.unwrap_or(places)
     }
 }
 
@@ -239,6 +249,22 @@ mod tests {
             ("**b", "aab", true),
         ] {
             assert_eq!(glob(pattern, text), want, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn a_new_series_is_due_once_enough_of_its_window_is_known() {
+        for (share, window, first) in [
+            (0.8, 100, 20),
+            (0.8, 99, 20),
+            (0.0, 100, 100),
+            (1.0, 100, 1),
+            (0.5, 3, 2),
+            (0.9, 1, 1),
+        ] {
+            let mut own = SeriesSettings::new(window);
+            own.max_filled_share = share;
+            assert_eq!(own.first_due(), first, "{share} of {window}");
         }
     }
 

@@ -164,9 +164,9 @@ fn a_series_that_never_had_a_score_is_overdue_from_its_first_window_on() {
     let mut bench = Bench::new(0, 0);
     bench.broken.store(true, Ordering::Relaxed);
     let seen = bench.minutes(&["a"], 0..20);
-    // Bucket 9 fills the window, closes with minute 10, and is late with minute 11.
-    assert_eq!(seen.iter().position(|o| o.series > 0), Some(11));
-    assert_eq!(seen[19].longest, 9 * MINUTE);
+    // Bucket 1 is a fifth of a window with the one before, closes with minute 2, and is late with minute 3.
+    assert_eq!(seen.iter().position(|o| o.series > 0), Some(3));
+    assert_eq!(seen[19].longest, 17 * MINUTE);
 }
 
 #[test]

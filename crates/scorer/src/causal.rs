@@ -10,6 +10,7 @@ mod recurrence;
 mod resolution;
 mod spec;
 mod standing;
+mod window;
 
 use std::collections::VecDeque;
 
@@ -22,39 +23,12 @@ use self::recurrence::Recurrence;
 use self::resolution::Resolution;
 pub use self::spec::ScoreSpec;
 use self::standing::{Rarity, Standing};
+pub use self::window::WindowResult;
 use crate::coarse::Coarse;
 use crate::companions::{DayEnvelope, SeenRange, outside};
 use crate::manifest::{LagCalibration, ModelKind};
-use crate::normalise::{Affine, median};
+use crate::normalise::median;
 use crate::tail::Tail;
-
-/// What the nets said about the window that ends with a bucket.
-#[derive(Clone, Copy, Debug)]
-pub struct WindowResult<'a> {
-    /// What the nets are, and so what their numbers mean.
-    pub model: ModelKind,
-    /// The map the window was scaled with.
-    pub affine: Affine,
-    /// The nets' answer in their units, oldest first, length L.
-    pub reconstruction: &'a [f32],
-    /// The critic's value of the real window; `None` where there is no critic.
-    pub critic: Option<f64>,
-    /// Share of filled-in buckets in the window, in [0, 1].
-    pub filled_share: f64,
-}
-
-impl WindowResult<'_> {
-    /// What the nets make of the newest bucket they have seen, and what they say of the next one: data units.
-    pub(crate) fn newest(&self) -> (Option<f64>, Option<f64>) {
-        let mut newest = self.reconstruction.iter().rev();
-        let mut value = || newest.next().map(|y| self.affine.unscale(f64::from(*y)));
-        let next = match self.model {
-            ModelKind::Tadgan => None,
-            ModelKind::Aer => value().filter(|forecast| forecast.is_finite()),
-        };
-        (value(), next)
-    }
-}
 
 /// What the nets say of the bucket after the one that closed last.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -133,6 +107,8 @@ pub struct SeriesScorer {
     standing: Standing,
     /// Buckets that close now are not learnt from.
     resting: bool,
+    /// Since a window did not reach back before the first bucket: the errors that there were until then.
+    grown: Option<usize>,
 }
 
 /// A closed bucket that waits for its later windows.
@@ -256,9 +232,12 @@ impl SeriesScorer {
             learns: !self.resting,
         });
         if let Some(window) = window {
+            if self.grown.is_none() && !window.is_young {
+                self.come_of_age();
+            }
             self.hear(&window);
         }
-        if bucket.filled {
+        if bucket.filled || self.grown.is_none() {
             // It would be made of what is not known.
             self.forecast = None;
         }
@@ -313,6 +292,22 @@ impl SeriesScorer {
     /// Buckets that wait for later windows, oldest first.
     pub fn waiting(&self) -> impl Iterator<Item = Bucket> + '_ {
         self.waiting.iter().map(|w| w.bucket)
+    }
+
+    /// The first whole window. Nets miss more where a window is made up in part: what they missed in such ones, and what came of
+    /// it, is no measure of what they miss now. What the companions have seen stays, and what rows go on from.
+    fn come_of_age(&mut self) {
+        let young = std::mem::take(self);
+        *self = Self {
+            waiting: young.waiting,
+            range: young.range,
+            day: young.day,
+            coarse: young.coarse,
+            standing: young.standing,
+            resting: young.resting,
+            grown: Some(young.reconstruction.len()),
+            ..Self::default()
+        };
     }
 
     fn hear(&mut self, window: &WindowResult<'_>) {
@@ -384,6 +379,7 @@ impl SeriesScorer {
             Some(_) => self.whole.len(),
             None => self.reconstruction.len(),
         };
+        let history = history.max(self.grown.unwrap_or_default());
         let reconstruction = decades(&mut self.reconstruction, floor, errors.reconstruction);
         let prediction = match waiting.forecast {
             Some(_) => decades(&mut self.whole, floor, errors.whole),
@@ -554,7 +550,8 @@ fn median_of(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| median(values))
 }
 
-/// Confidence of a score in [0, 1]: `n/(n + half) · (1 − 0.6·filled) · seen`, with `n` errors in the reference, `half` of them at this
+/// Confidence of a score in [0, 1]: `n/(n + half) · (1 − 0.6·filled) · seen`, with `n` errors in the reference (or as many as before the first
+/// whole window, where that is more), `half` of them at this
 /// interval (300, or 25 hours of them where that is less, but at least 100), the share of filled-in buckets and the share of the
 /// `lag + 1` windows that saw the bucket (of one more where there was a forecast: the window before it). Monotone in each.
 #[must_use]

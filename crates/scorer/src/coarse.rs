@@ -102,6 +102,7 @@ mod tests {
             reconstruction: &said,
             critic: None,
             filled_share: 0.0,
+            is_young: false,
         };
         coarse.close(
             &ScoreSpec::default(),

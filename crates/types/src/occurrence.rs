@@ -77,7 +77,7 @@ pub enum Occurrence {
     SeriesEvicted,
     /// A regular series fell silent; series that do so together share one alert.
     SeriesSilent,
-    /// A series' window was started anew after a long silence.
+    /// A series' window was started anew after a long silence: what was before it counts as filled in.
     WindowRestarted,
     /// A bucket closed with samples in it.
     BucketClosed,
@@ -85,7 +85,7 @@ pub enum Occurrence {
     BucketFilled,
     /// A window went to the nets.
     WindowDue,
-    /// A window held too many filled-in buckets and was not scored.
+    /// A window held too many filled-in buckets and was not scored. A series that has just begun lacks some, and is not counted.
     WindowSkipped,
     /// A bucket got its final score.
     BucketScored,

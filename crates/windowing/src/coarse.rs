@@ -10,7 +10,7 @@ use crate::series::Closed;
 ///
 /// A coarse bucket is `factor` buckets long and lies on the epoch grid of its own length. Its value is the mean of those of its
 /// buckets that were not filled in; it is filled in itself when all of them were. It closes with the last of them. A gap
-/// after which the fine window starts anew starts this one anew too.
+/// that starts the fine window anew empties this one: days before it are no context, and what is whole again in days can wait.
 ///
 /// All of it is state, as of [`crate::SeriesWindow`]; the same `length` and `factor` are passed to every call.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -80,7 +80,8 @@ impl CoarseWindow {
     /// The window that ends with the coarse bucket that closed last, once there were `length` since the last restart.
     #[must_use]
     pub fn window(&self) -> Option<Window<'_>> {
-        self.ring.window(self.next_index.checked_sub(1)?)
+        let window = self.ring.window(self.next_index.checked_sub(1)?);
+        window.filter(|window| window.lacking() == 0)
     }
 }
 

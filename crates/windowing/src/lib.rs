@@ -11,6 +11,8 @@
 //! - **Gaps**: empty buckets between two that have samples are filled in with the last value, as soon as they close
 //!   and a later sample is there. After more than `restart_after` empty ones none is filled in: the window starts
 //!   anew. Nothing is ever filled in after the last sample, nor before the first.
+//! - **Windows** have L places from the first bucket on. Where a series has fewer buckets, the places before hold the median of
+//!   its values; after a gap that started it anew, what it was before the gap. Both count as filled in.
 //! - **Counters** become a rate per second when a bucket closes: the increases between consecutive samples, beginning
 //!   with the last one of earlier buckets, over the time that they span. A decrease is a reset: the new value is the
 //!   increase. The first sample ever, or after a long silence, only anchors: a bucket with nothing else is not
@@ -49,9 +51,9 @@
 //! let mut occurrences = Vec::new();
 //! let mut take = |series: &mut SeriesWindow| {
 //!     while let Some(closed) = series.next_closed(&spec, &mut occurrences) {
-//!         let windows = series.window().map(|w| w.values().collect::<Vec<_>>());
+//!         let window: Vec<f64> = series.window().expect("a bucket was taken").values().collect();
 //!         let (start, at) = (closed.bucket.start.millis() / 1000, closed.available_at.millis() / 1000);
-//!         seen.push((start, closed.bucket.value, closed.bucket.filled, at, windows));
+//!         seen.push((start, closed.bucket.value, closed.bucket.filled, at, window));
 //!     }
 //! };
 //! let mut late = 0;
@@ -69,12 +71,12 @@
 //! assert_eq!(
 //!     seen,
 //!     [
-//!         (0, 2.0, false, 15, None),
-//!         (10, 5.0, false, 41, None),
-//!         (20, 5.0, true, 41, Some(vec![2.0, 5.0, 5.0])),
-//!         (30, 5.0, true, 55, Some(vec![5.0, 5.0, 5.0])),
-//!         (40, 8.0, false, 55, Some(vec![5.0, 5.0, 8.0])),
-//!         (50, 7.0, false, 70, Some(vec![5.0, 8.0, 7.0])),
+//!         (0, 2.0, false, 15, vec![2.0, 2.0, 2.0]),
+//!         (10, 5.0, false, 41, vec![2.0, 2.0, 5.0]),
+//!         (20, 5.0, true, 41, vec![2.0, 5.0, 5.0]),
+//!         (30, 5.0, true, 55, vec![5.0, 5.0, 5.0]),
+//!         (40, 8.0, false, 55, vec![5.0, 5.0, 8.0]),
+//!         (50, 7.0, false, 70, vec![5.0, 8.0, 7.0]),
 //!     ]
 //! );
 //! # Ok::<(), windowing::SpecError>(())

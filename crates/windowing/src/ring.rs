@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-/// Values and mask of the last buckets since the last restart: nine bytes a bucket.
+/// Values and mask of the last buckets: nine bytes a bucket.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Ring {
     values: VecDeque<f64>,
     filled: VecDeque<bool>,
+    /// Whether it was ever full, and at least half of it not filled in.
+    has_past: bool,
     /// Buckets in a window, as of the last push.
     length: usize,
 }
@@ -17,6 +19,15 @@ impl Ring {
     pub(crate) fn clear(&mut self) {
         self.values.clear();
         self.filled.clear();
+    }
+
+    /// A gap follows that is not filled in. What was before it, if there is a past to speak of, stands where buckets of the gap would,
+    /// and is no better than they.
+    pub(crate) fn restart(&mut self) {
+        if !self.has_past {
+            self.clear();
+        }
+        self.filled.iter_mut().for_each(|filled| *filled = true);
     }
 
     /// Adds a bucket at the end and drops what `length` buckets no longer hold.
@@ -31,7 +42,9 @@ impl Ring {
         }
         self.values.push_back(value);
         self.filled.push_back(filled);
-        self.length = length;
+        self.length = length.max(1);
+        let known = || self.filled.iter().filter(|filled| !**filled).count();
+        self.has_past = self.has_past || self.values.len() >= self.length && 2 * known() >= self.length;
     }
 
     /// Memory beside the value itself.
@@ -46,16 +59,27 @@ impl Ring {
         }
     }
 
-    /// The window whose last bucket has number `end_index`, once it is full.
+    /// The window whose last bucket has number `end_index`, once there is one.
     pub(crate) fn window(&self, end_index: u64) -> Option<Window<'_>> {
-        (!self.values.is_empty() && self.values.len() == self.length).then_some(Window {
+        (!self.values.is_empty()).then_some(Window {
             ring: self,
             end_index,
         })
     }
+
+    /// Middle one of the values, the lower of two.
+    fn median(&self) -> Option<f64> {
+        let mut sorted: Vec<f64> = self.values.iter().copied().collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        sorted.get(sorted.len().saturating_sub(1) / 2).copied()
+    }
 }
 
-/// The last L consecutive buckets of a series, oldest first.
+/// The last L buckets of a series, oldest first.
+///
+/// Of a series that has fewer, the places before its first bucket hold the median of its values. After a restart the places before
+/// it hold what was there before the gap, or where that was never a window of which half had samples, the series begins
+/// again. Both count as filled in.
 #[derive(Clone, Copy, Debug)]
 pub struct Window<'a> {
     ring: &'a Ring,
@@ -67,32 +91,29 @@ impl<'a> Window<'a> {
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a window is never empty")]
     pub fn len(&self) -> usize {
-        self.ring.values.len()
+        self.ring.length
+    }
+
+    /// Places before the first bucket.
+    #[must_use]
+    pub fn lacking(&self) -> usize {
+        self.ring.length.saturating_sub(self.ring.values.len())
     }
 
     /// Values in data units, oldest first.
-    pub fn values(&self) -> impl ExactSizeIterator<Item = f64> + 'a {
-        self.ring.values.iter().copied()
+    pub fn values(&self) -> impl Iterator<Item = f64> + 'a {
+        let lacking = self.lacking();
+        let median = if lacking > 0 { self.ring.median() } else { None };
+        let before = std::iter::repeat_n(median.unwrap_or_default(), lacking);
+        before.chain(self.ring.values.iter().copied())
     }
 
-    /// Copies the values into `out`, oldest first.
-    ///
-    /// # Panics
-    /// When `out` does not have [`Self::len`] elements.
-    pub fn copy_values(&self, out: &mut [f64]) {
-        let (older, newer) = self.ring.values.as_slices();
-        assert_eq!(out.len(), older.len() + newer.len(), "one place a bucket");
-        let (first, second) = out.split_at_mut(older.len());
-        first.copy_from_slice(older);
-        second.copy_from_slice(newer);
+    /// For each place, oldest first, whether it was filled in.
+    pub fn filled_mask(&self) -> impl Iterator<Item = bool> + 'a {
+        std::iter::repeat_n(true, self.lacking()).chain(self.ring.filled.iter().copied())
     }
 
-    /// For each bucket, oldest first, whether it was filled in.
-    pub fn filled_mask(&self) -> impl ExactSizeIterator<Item = bool> + 'a {
-        self.ring.filled.iter().copied()
-    }
-
-    /// Share of filled-in buckets, in [0, 1].
+    /// Share of filled-in places, in [0, 1].
     #[must_use]
     pub fn filled_share(&self) -> f64 {
         self.filled_mask().filter(|&filled| filled).count() as f64 / self.len() as f64

@@ -18,7 +18,7 @@ pub struct Closed {
     /// Event time at which it closed: that of the sample, or of the control record, that closed it. Never earlier
     /// than that of the bucket before.
     pub available_at: Timestamp,
-    /// True when the window was started anew before this bucket.
+    /// True when a gap that was not filled in lies before this bucket.
     pub restarted: bool,
 }
 
@@ -178,7 +178,7 @@ impl SeriesWindow {
         }
         self.next_index += 1;
         if closed.restarted {
-            self.ring.clear();
+            self.ring.restart();
             out.push(Occurrence::WindowRestarted);
         }
         self.ring
@@ -192,7 +192,7 @@ impl SeriesWindow {
         Some(closed)
     }
 
-    /// The window that ends with the bucket taken last, once L buckets were taken since the last restart.
+    /// The window that ends with the bucket taken last; `None` before there is one.
     #[must_use]
     pub fn window(&self) -> Option<Window<'_>> {
         self.ring.window(self.next_index.checked_sub(1)?)

@@ -98,20 +98,17 @@ fn spec() -> impl Strategy<Value = WindowSpec> {
 fn take(series: &mut SeriesWindow, spec: &WindowSpec, rows: &mut Vec<Row>) {
     let mut occurrences = Vec::new();
     while let Some(closed) = series.next_closed(spec, &mut occurrences) {
-        let window = series.window();
-        if let Some(window) = &window {
-            assert_eq!(window.end_index(), closed.bucket.index);
-            let filled = window.filled_mask().filter(|&f| f).count();
-            assert_eq!(window.filled_share(), filled as f64 / spec.window as f64);
-        }
+        let window = series.window().unwrap();
+        assert_eq!(
+            (window.len(), window.end_index()),
+            (spec.window, closed.bucket.index)
+        );
+        let filled = window.filled_mask().filter(|&f| f).count();
+        assert_eq!(window.filled_share(), filled as f64 / spec.window as f64);
         rows.push(Row {
             closed,
             occurrences: std::mem::take(&mut occurrences),
-            window: window.map(|window| {
-                let mut values = vec![0.0; window.len()];
-                window.copy_values(&mut values);
-                (values, window.filled_mask().collect())
-            }),
+            window: (window.values().collect(), window.filled_mask().collect()),
         });
     }
     assert_eq!(occurrences, []);

@@ -71,6 +71,12 @@ impl Fixture {
             .collect()
     }
 
+    /// Values of the window, and the share of it that was filled in.
+    fn window(&self) -> (Vec<f64>, f64) {
+        let window = self.series.window().unwrap();
+        (window.values().collect(), window.filled_share())
+    }
+
     fn count(&self, what: Occurrence) -> usize {
         self.occurrences.iter().filter(|&&o| o == what).count()
     }
@@ -157,34 +163,70 @@ fn a_gap_up_to_the_limit_is_filled_in_as_soon_as_it_closes() {
         f.sample(40, 2.0),
         [(0, 1.0, false, 40), fill(10), fill(20), fill(30)]
     );
-    let window = f.series.window().unwrap();
-    assert_eq!(window.values().collect::<Vec<_>>(), [1.0, 1.0, 1.0]);
-    assert_eq!(window.filled_share(), 1.0);
+    assert_eq!(f.window(), ([1.0, 1.0, 1.0].into(), 1.0));
     assert_eq!(f.sample(50, 2.0), [(40, 2.0, false, 50)]);
     assert_eq!(f.series.window().unwrap().filled_share(), 2.0 / 3.0);
     assert_eq!(f.count(Occurrence::BucketFilled), 3);
 }
 
 #[test]
-fn a_longer_gap_starts_the_window_anew() {
+fn a_longer_gap_leaves_what_was_before_it_in_the_window() {
     let mut f = Fixture::new(spec());
     for seconds in [0, 10, 20, 30] {
-        f.sample(seconds, 1.0);
+        f.sample(seconds, seconds as f64);
     }
-    assert!(f.series.window().is_some());
-    assert_eq!(f.sample(80, 2.0), [(30, 1.0, false, 80)]);
-    f.observe(90, 2.0).unwrap();
+    assert_eq!(f.window(), ([0.0, 10.0, 20.0].into(), 0.0));
+    assert_eq!(f.sample(80, 2.0), [(30, 30.0, false, 80)]);
+    f.observe(90, 3.0).unwrap();
     let closed = f.take_all();
     assert_eq!(closed.len(), 1);
     assert!(closed[0].restarted);
     assert_eq!(closed[0].bucket.index, 4);
-    assert!(f.series.window().is_none());
-    f.sample(100, 2.0);
-    assert!(f.series.window().is_none());
-    f.sample(110, 2.0);
+    assert_eq!(f.window(), ([20.0, 30.0, 2.0].into(), 2.0 / 3.0));
+    f.sample(100, 4.0);
+    assert_eq!(f.window(), ([30.0, 2.0, 3.0].into(), 1.0 / 3.0));
+    f.sample(110, 5.0);
+    assert_eq!(f.window(), ([2.0, 3.0, 4.0].into(), 0.0));
     assert_eq!(f.series.window().unwrap().end_index(), 6);
     assert_eq!(f.count(Occurrence::WindowRestarted), 1);
     assert_eq!(f.count(Occurrence::BucketFilled), 0);
+}
+
+#[test]
+fn before_its_first_bucket_a_series_has_its_median() {
+    let mut f = Fixture::new(with(|s| s.window = 4));
+    assert!(f.series.window().is_none());
+    f.sample(0, 1.0);
+    assert!(f.series.window().is_none());
+    f.sample(10, 9.0);
+    assert_eq!(f.window(), ([1.0, 1.0, 1.0, 1.0].into(), 0.75));
+    assert_eq!(f.series.window().unwrap().lacking(), 3);
+    f.sample(20, 5.0);
+    assert_eq!(f.window(), ([1.0, 1.0, 1.0, 9.0].into(), 0.5));
+    f.sample(30, 2.0);
+    assert_eq!(f.window(), ([5.0, 1.0, 9.0, 5.0].into(), 0.25));
+    f.sample(40, 2.0);
+    assert_eq!(f.window(), ([1.0, 9.0, 5.0, 2.0].into(), 0.0));
+    assert_eq!(f.series.window().unwrap().lacking(), 0);
+}
+
+#[test]
+fn a_gap_in_a_short_past_begins_it_again() {
+    // Never full, and never half known.
+    for (before, is_kept) in [(&[0, 10][..], false), (&[0, 30], false), (&[0, 20, 30], true)] {
+        let mut f = Fixture::new(spec());
+        for seconds in before {
+            f.sample(*seconds, 7.0);
+        }
+        f.sample(200, 1.0);
+        f.sample(210, 2.0);
+        let (values, lacking) = (f.window().0, f.series.window().unwrap().lacking());
+        if is_kept {
+            assert_eq!((values, lacking), ([7.0, 7.0, 1.0].into(), 0), "{before:?}");
+        } else {
+            assert_eq!((values, lacking), ([1.0, 1.0, 1.0].into(), 2), "{before:?}");
+        }
+    }
 }
 
 #[test]
@@ -208,9 +250,7 @@ fn a_window_is_the_last_l_buckets() {
         f.sample(k * 10, k as f64);
     }
     let window = f.series.window().unwrap();
-    let mut values = [0.0; 3];
-    window.copy_values(&mut values);
-    assert_eq!(values, [4.0, 5.0, 6.0]);
+    assert_eq!(window.values().collect::<Vec<_>>(), [4.0, 5.0, 6.0]);
     assert_eq!((window.len(), window.end_index()), (3, 6));
     assert!(window.filled_mask().all(|filled| !filled));
 }

@@ -30,8 +30,8 @@ pub(super) struct Driver {
     listener: Listener,
     ledger: Ledger,
     screen: Screen,
-    /// Length of the nets' windows.
-    window: usize,
+    /// See [`pipeline::SeriesSettings::first_due`].
+    first_due: usize,
     /// The daemon's: how far it has come.
     metrics: Arc<Metrics>,
     stop: Arc<AtomicBool>,
@@ -43,6 +43,7 @@ impl Driver {
         connection: &ConnectionSettings,
         screen: Screen,
         window: usize,
+        first_due: usize,
         metrics: Arc<Metrics>,
         stop: Arc<AtomicBool>,
     ) -> Result<Self, Failure> {
@@ -53,7 +54,7 @@ impl Driver {
             feed,
             producer,
             screen,
-            window,
+            first_due,
             metrics,
             stop,
         })
@@ -162,9 +163,9 @@ impl Driver {
         }
     }
 
-    /// Buckets that will be scored but are not yet. The newest of each series is open, and a first window is needed.
+    /// Buckets that will be scored but are not yet. The newest of each series is open.
     fn behind(&self) -> u64 {
-        let scored_each = (self.feed.steps() as usize).saturating_sub(self.window);
+        let scored_each = (self.feed.steps() as usize).saturating_sub(self.first_due);
         let wanted = (scored_each * self.feed.width()) as u64;
         wanted.saturating_sub(self.metrics.buckets_scored())
     }

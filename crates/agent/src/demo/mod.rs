@@ -106,6 +106,7 @@ pub fn run(options: &DemoOptions) -> Result<(), Failure> {
         &connection,
         screen,
         serving.bundle.manifest().window,
+        settings.task("", serving.model()).defaults.first_due(),
         Arc::clone(&edge.metrics),
         Arc::clone(&stop),
     )?;

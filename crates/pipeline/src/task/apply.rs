@@ -290,6 +290,7 @@ impl Due {
                 reconstruction: &output.reconstruction,
                 critic: output.critic.map(f64::from),
                 filled_share: self.filled_share,
+                is_young: self.is_young,
             }),
             Answer::Awaited | Answer::Failed => None,
         }

@@ -258,8 +258,10 @@ impl Task {
         let own = settings.settings(intake.rule);
         let mut occurred = Vec::new();
         let mut due = |window: Window<'_>, floor: f64, occurred: &mut Vec<Occurrence>| {
+            let is_young = window.lacking() > 0;
             if window.filled_share() > own.max_filled_share {
-                occurred.push(Occurrence::WindowSkipped);
+                // A series that has just begun misses nothing.
+                occurred.extend((!is_young).then_some(Occurrence::WindowSkipped));
                 return None;
             }
             let values: Vec<f64> = window.values().collect();
@@ -276,6 +278,7 @@ impl Task {
                 id,
                 affine,
                 filled_share: window.filled_share(),
+                is_young,
                 input,
                 answer: Answer::Awaited,
             })

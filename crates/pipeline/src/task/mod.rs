@@ -243,6 +243,7 @@ struct Due {
     id: u64,
     affine: Affine,
     filled_share: f64,
+    is_young: bool,
     input: Vec<f32>,
     answer: Answer,
 }

@@ -30,7 +30,7 @@ impl Task {
     /// Series of which a score has been due for at least one of their intervals. Ask while no window waits for the nets: what has
     /// just fallen due is not late. Goes through every series.
     ///
-    /// The score of a bucket is due when the bucket `lag` later closes, where both have a full window that is not too much filled
+    /// The score of a bucket is due when the bucket `lag` later closes, where the windows of both are not too much filled
     /// in. After [`Task::restore`] a series counts from the first bucket that closes then.
     #[must_use]
     pub fn overdue(&self) -> Overdue {

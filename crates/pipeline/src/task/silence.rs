@@ -1,6 +1,6 @@
 //! Which series have fallen silent although the time of the others goes on.
 //!
-//! A series is waited for once it is *regular*: its last window is full, and at most a fifth of it was filled in. The
+//! A series is waited for once it is *regular*: at most a fifth of its last window was filled in, or is not there yet. The
 //! task's clock is the latest event time of any sample, or of a tick where the whole partition is quiet. A regular series is
 //! silent when the clock has gone on by `silence_after`, and by at least five of its intervals, since it was last heard. It
 //! is looked at twice, an interval apart: after a gap of everything, or one wrong clock, the second look finds it back.

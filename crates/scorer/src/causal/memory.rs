@@ -31,6 +31,7 @@ impl SeriesScorer {
 #[cfg(test)]
 mod tests {
     use super::super::*;
+    use crate::normalise::Affine;
 
     /// A series that has been everywhere: full references, a week of more than a bucket a slot, an event under way.
     fn full(model: ModelKind) -> SeriesScorer {
@@ -65,6 +66,7 @@ mod tests {
                 reconstruction: &[0.0; 100],
                 critic: matches!(model, ModelKind::Tadgan).then_some(spread),
                 filled_share: 0.0,
+                is_young: false,
             };
             if index % u64::from(spec.coarse_buckets(60_000)) == 0 {
                 scorer.close_coarse(&spec, 60_000, 1e-3, &bucket, Some(&window));

@@ -1,6 +1,7 @@
 //! Short series by hand, and what must hold for any.
 
 use super::*;
+use crate::normalise::Affine;
 use proptest::prelude::*;
 
 const CALIBRATION: LagCalibration = LagCalibration {
@@ -23,6 +24,7 @@ const EXPECTS_ZERO: WindowResult<'static> = WindowResult {
     reconstruction: &[0.0; 100],
     critic: Some(0.0),
     filled_share: 0.0,
+    is_young: false,
 };
 
 /// Feeds `values` to [`EXPECTS_ZERO`] and returns every verdict.
@@ -66,6 +68,7 @@ fn predicting(y: &[f32]) -> WindowResult<'_> {
         reconstruction: y,
         critic: None,
         filled_share: 0.0,
+        is_young: false,
     }
 }
 
@@ -551,5 +554,46 @@ fn what_nets_do_not_resolve_beside_a_spike_is_no_news() {
                 "{index}: {verdict:?}"
             );
         }
+    }
+}
+
+#[test]
+fn what_a_young_series_was_worth_leaves_no_trace_in_its_alerts() {
+    let (spec, mut values) = (ScoreSpec::default(), noise(900));
+    (values[60], values[800]) = (7.0, 8.0);
+    let of_part = WindowResult {
+        reconstruction: &[1.5; 100],
+        filled_share: 0.5,
+        is_young: true,
+        ..EXPECTS_ZERO
+    };
+    let run = |early: Option<WindowResult<'_>>| {
+        let (mut scorer, mut out) = (SeriesScorer::default(), vec![]);
+        for (index, value) in (0..).zip(&values) {
+            let window = if index < 80 { early } else { Some(EXPECTS_ZERO) };
+            close(&spec, &mut scorer, index, *value, false, window, &mut out);
+        }
+        out.iter().map(|scored| scored.verdict).collect::<Vec<_>>()
+    };
+    let (young, silent) = (run(Some(of_part)), run(None));
+    let confidence: Vec<f64> = young.iter().map(|v| v.unwrap().confidence).collect();
+    assert!(confidence.is_sorted(), "{confidence:?}");
+    for (i, (young, silent)) in young.iter().zip(&silent).enumerate().skip(80) {
+        let judged = |v: &Verdict| (v.own, v.peak, v.expected, v.threshold, v.parts);
+        let (young, silent) = (young.unwrap(), silent.unwrap());
+        assert_eq!(judged(&young), judged(&silent), "bucket {i}");
+        assert_eq!(young.confidence == silent.confidence, i >= 160, "bucket {i}");
+    }
+}
+
+#[test]
+fn a_window_that_is_made_up_in_part_makes_no_forecast() {
+    let (spec, mut scorer) = (ScoreSpec::default(), SeriesScorer::default());
+    // Where a gap comes after a short past, a window may be young once more, but not the series.
+    for (index, (is_young, foretells)) in (0..).zip([(true, false), (false, true), (true, true)]) {
+        let mut window = predicting(&[9.0, 1.0, 0.5]);
+        window.is_young = is_young;
+        let forecast = close(&spec, &mut scorer, index, 1.0, false, Some(window), &mut vec![]);
+        assert_eq!(forecast.is_some(), foretells, "{index}");
     }
 }

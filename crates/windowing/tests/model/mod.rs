@@ -11,7 +11,7 @@ pub(crate) struct Row {
     pub(crate) closed: Closed,
     pub(crate) occurrences: Vec<Occurrence>,
     /// Values and mask of the window that ends with it.
-    pub(crate) window: Option<(Vec<f64>, Vec<bool>)>,
+    pub(crate) window: (Vec<f64>, Vec<bool>),
 }
 
 /// What the samples say about one bucket, before time of availability.
@@ -239,15 +239,7 @@ impl Model {
         } else {
             Occurrence::BucketClosed
         });
-        let since = plain.iter().rposition(|p| p.restarted).unwrap_or(0);
-        let current = &plain[since..];
-        let window = current.len().checked_sub(self.spec.window).map(|from| {
-            let window = &current[from..];
-            (
-                window.iter().map(|p| p.value).collect(),
-                window.iter().map(|p| p.filled).collect(),
-            )
-        });
+        let window = window(plain, self.spec.window);
         self.rows.push(Row {
             closed: Closed {
                 bucket: Bucket {
@@ -263,6 +255,30 @@ impl Model {
             window,
         });
     }
+}
+
+/// Values and mask of the window of `length` that ends with the last of `rows`.
+fn window(rows: &[Plain], length: usize) -> (Vec<f64>, Vec<bool>) {
+    let mut places: Vec<(f64, bool)> = Vec::new();
+    let mut has_past = false;
+    for row in rows {
+        if row.restarted && has_past {
+            places.iter_mut().for_each(|(_, filled)| *filled = true);
+        } else if row.restarted {
+            places.clear();
+        }
+        places.push((row.value, row.filled));
+        if let Some(from) = places.len().checked_sub(length) {
+            let known = places[from..].iter().filter(|(_, filled)| !filled).count();
+            has_past |= 2 * known >= length;
+        }
+    }
+    let mut sorted: Vec<f64> = places.iter().map(|&(value, _)| value).collect();
+    sorted.sort_by(f64::total_cmp);
+    while places.len() < length {
+        places.insert(0, (sorted[(sorted.len() - 1) / 2], true));
+    }
+    places.split_off(places.len() - length).into_iter().unzip()
 }
 
 fn plain(start: i64, value: f64, filled: bool) -> Plain {

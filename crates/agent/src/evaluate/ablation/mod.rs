@@ -19,6 +19,7 @@ use scorer::WindowOutput;
 use scorer::manifest::ModelKind;
 use scorer::normalise::Scaler;
 use types::{Payload, Record, Sample, Timestamp};
+use windowing::{SeriesWindow, Window};
 
 use super::nab;
 use super::stream::{Detections, Heard, Series};
@@ -75,19 +76,36 @@ fn rank_20_linear(task: &TaskSettings, series: &Series) -> Detections {
         return Detections::default();
     }
     let scaler = Scaler::MinMax { min, max };
-    let mut windows: Vec<Vec<f64>> = Vec::new();
-    let fine = adapted(task, scaler, |own| own.score.coarse_factor = 0);
-    replay(fine, series, &samples[..first], |window| {
-        windows.push(window.iter().map(|x| f64::from(*x)).collect());
-        vec![0.0; window.len()]
-    });
-    let linear = Linear::fit(&windows, RANK);
     let task = adapted(task, scaler, |_| {});
+    let linear = Linear::fit(&whole_windows(&task, series, &samples[..first]), RANK);
     let mut said = replay(task, series, samples, |window| linear.reconstruct(window));
     said.scores.retain(|(at, _)| *at >= begin);
     said.levels.retain(|(at, _)| *at >= begin);
     said.alerts.retain(|(fired, _)| *fired >= begin);
     said
+}
+
+/// The windows of `samples` as nets would see them, without those that reach back before the first bucket.
+fn whole_windows(task: &TaskSettings, series: &Series, samples: &[(Timestamp, f64)]) -> Vec<Vec<f64>> {
+    let own = task.settings(task.rule_of(&series.series));
+    let (mut state, mut occurred, mut windows) = (SeriesWindow::new(), vec![], vec![]);
+    for &(time, value) in samples {
+        if state.observe(&own.window, time, value, &mut occurred).is_err() {
+            continue;
+        }
+        while state.next_closed(&own.window, &mut occurred).is_some() {
+            let known = |window: &Window<'_>| window.filled_share() <= own.max_filled_share;
+            let whole = state
+                .window()
+                .filter(|window| window.lacking() == 0 && known(window));
+            windows.extend(whole.map(|window| {
+                let values: Vec<f64> = window.values().collect();
+                let (_, input) = task.model.scaler.input(&values, values.len(), 0.0);
+                input.iter().map(|x| f64::from(*x)).collect()
+            }));
+        }
+    }
+    windows
 }
 
 /// Each window by its own median, which becomes 0.
