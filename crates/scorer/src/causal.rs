@@ -131,6 +131,27 @@ struct Waiting {
     learns: bool,
 }
 
+impl Waiting {
+    fn new(bucket: Bucket, forecast: Option<f64>, coarse: f64, learns: bool) -> Self {
+        Self {
+            bucket,
+            forecast,
+            predicts: forecast.is_some(),
+            seen: vec![],
+            half_range: 0.0,
+            critic: vec![],
+            filled_share: 1.0,
+            coarse,
+            learns,
+        }
+    }
+
+    /// As if no window had seen it.
+    fn unseen(self) -> Self {
+        Self::new(self.bucket, self.forecast, self.coarse, self.learns)
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Errors {
     /// Of reconstruction, as far as the nets resolve it.
@@ -220,17 +241,9 @@ impl SeriesScorer {
                 self.misses.pop_front();
             }
         }
-        self.waiting.push_back(Waiting {
-            bucket,
-            forecast,
-            predicts: forecast.is_some(),
-            seen: vec![],
-            half_range: 0.0,
-            critic: vec![],
-            filled_share: 1.0,
-            coarse: self.coarse.lean(),
-            learns: !self.resting,
-        });
+        let coarse = self.coarse.lean();
+        self.waiting
+            .push_back(Waiting::new(bucket, forecast, coarse, !self.resting));
         if let Some(window) = window {
             if self.grown.is_none() && !window.is_young {
                 self.come_of_age();
@@ -295,11 +308,12 @@ impl SeriesScorer {
     }
 
     /// The first whole window. Nets miss more where a window is made up in part: what they missed in such ones, and what came of
-    /// it, is no measure of what they miss now. What the companions have seen stays, and what rows go on from.
+    /// it, is no measure of what they miss now, and buckets that still wait are judged by whole ones alone. What the companions
+    /// have seen stays, and what rows go on from.
     fn come_of_age(&mut self) {
         let young = std::mem::take(self);
         *self = Self {
-            waiting: young.waiting,
+            waiting: young.waiting.into_iter().map(Waiting::unseen).collect(),
             range: young.range,
             day: young.day,
             coarse: young.coarse,

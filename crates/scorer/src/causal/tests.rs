@@ -559,30 +559,29 @@ fn what_nets_do_not_resolve_beside_a_spike_is_no_news() {
 
 #[test]
 fn what_a_young_series_was_worth_leaves_no_trace_in_its_alerts() {
-    let (spec, mut values) = (ScoreSpec::default(), noise(900));
+    let mut values = noise(900);
     (values[60], values[800]) = (7.0, 8.0);
-    let of_part = WindowResult {
-        reconstruction: &[1.5; 100],
-        filled_share: 0.5,
-        is_young: true,
-        ..EXPECTS_ZERO
-    };
-    let run = |early: Option<WindowResult<'_>>| {
-        let (mut scorer, mut out) = (SeriesScorer::default(), vec![]);
+    let mut of_part = EXPECTS_ZERO;
+    (of_part.reconstruction, of_part.filled_share, of_part.is_young) = (&[1.5; 100], 0.5, true);
+    let run = |lag: usize, early: Option<WindowResult<'_>>| {
+        let (mut spec, mut scorer, mut out) = (ScoreSpec::default(), SeriesScorer::default(), vec![]);
+        spec.lag = lag;
         for (index, value) in (0..).zip(&values) {
             let window = if index < 80 { early } else { Some(EXPECTS_ZERO) };
             close(&spec, &mut scorer, index, *value, false, window, &mut out);
         }
         out.iter().map(|scored| scored.verdict).collect::<Vec<_>>()
     };
-    let (young, silent) = (run(Some(of_part)), run(None));
-    let confidence: Vec<f64> = young.iter().map(|v| v.unwrap().confidence).collect();
-    assert!(confidence.is_sorted(), "{confidence:?}");
-    for (i, (young, silent)) in young.iter().zip(&silent).enumerate().skip(80) {
-        let judged = |v: &Verdict| (v.own, v.peak, v.expected, v.threshold, v.parts);
-        let (young, silent) = (young.unwrap(), silent.unwrap());
-        assert_eq!(judged(&young), judged(&silent), "bucket {i}");
-        assert_eq!(young.confidence == silent.confidence, i >= 160, "bucket {i}");
+    for lag in [0, 4] {
+        let (young, silent, first) = (run(lag, Some(of_part)), run(lag, None), 80 - lag);
+        let confidence: Vec<f64> = young.iter().map(|v| v.unwrap().confidence).collect();
+        assert!(confidence.is_sorted() || lag > 0, "{confidence:?}");
+        for (i, (young, silent)) in young.iter().zip(&silent).enumerate().skip(first) {
+            let judged = |v: &Verdict| (v.own, v.peak, v.expected, v.threshold, v.parts);
+            let (young, silent) = (young.unwrap(), silent.unwrap());
+            assert_eq!(judged(&young), judged(&silent), "lag {lag}, bucket {i}");
+            assert_eq!(young.confidence == silent.confidence, i >= 2 * first, "{i}");
+        }
     }
 }
 
