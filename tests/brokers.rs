@@ -213,3 +213,31 @@ fn a_call_that_never_comes_back_ends_the_process_and_the_next_goes_on() {
     let whole = scene.undisturbed("stuck-whole", &stream::ends(&records));
     assert_same(&scene.outputs("stuck-live"), &whole);
 }
+
+/// The one call that librdkafka is known to leave without an answer is given up with its producer; another goes on.
+#[test]
+fn offsets_that_are_never_taken_cost_a_producer_and_nothing_else() {
+    let Some(broker) = Shared::start() else { return };
+    let Some(scene) = Scene::new(broker, "untaken") else {
+        return;
+    };
+    admin::create(&scene.broker.client(), &[("untaken", PARTITIONS)]);
+    let records = records(SAMPLES);
+    let (first, rest) = records.split_at(records.len() / 2);
+    scene.broker.feed("untaken", first);
+    let agent = scene.start_at("untaken-live", &[], Some(("in_offsets", 2)));
+    until("the call is given up", || {
+        agent.log().contains("the call has not come back").then_some(())
+    });
+    scene.broker.feed("untaken", rest);
+    scene.wait("untaken-live", &stream::ends(&records));
+    agent.ready();
+    assert!(
+        agent.log().contains("another producer is made"),
+        "{}",
+        agent.log()
+    );
+    stop(agent);
+    let whole = scene.undisturbed("untaken-whole", &stream::ends(&records));
+    assert_same(&scene.outputs("untaken-live"), &whole);
+}

@@ -484,7 +484,7 @@ impl Engine {
                 Ok(())
             }
             Err(error) => {
-                if error.kind != KafkaErrorKind::Fenced
+                if !error.kind.ends_client()
                     && let Err(consequence) = self.own.publisher.abort(self.own.patience())
                 {
                     self.unpublished(&consequence)?;

@@ -1,8 +1,8 @@
 //! Ends the process when a call to the brokers never comes back.
 //!
-//! librdkafka bounds its transactional calls, but not in every case: one that waits for a broker which leaves the cluster in good order
-//! may wait for ever (2.12). Nothing can be done about it from inside, and meanwhile the client goes on sending heartbeats. Whoever
-//! supervises the process starts another, which goes on where the last commit was.
+//! librdkafka bounds its transactional calls, but not in every case (2.12). The one case that is known is seen to by `Producer::commit`;
+//! about another one nothing could be done from inside, and meanwhile the client goes on sending heartbeats. Whoever supervises the
+//! process starts another, which goes on where the last commit was.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -82,7 +82,7 @@ pub struct Consumer {
     inner: Client,
     /// The membership under which the current assignment was made. Taken with the assignment and never later: a member
     /// that has dropped out has an empty one, which brokers accept from transactions as "fences nobody".
-    membership: Option<ConsumerGroupMetadata>,
+    membership: Option<Arc<ConsumerGroupMetadata>>,
     /// One allocation a topic, not one a record.
     topics: BTreeMap<String, Arc<str>>,
     /// What goes with offsets, by topic.
@@ -118,7 +118,7 @@ impl Consumer {
     pub fn poll(&mut self, timeout: Duration) -> Option<Event> {
         let event = self.next(timeout);
         if let Some(Event::Assigned(_)) = &event {
-            self.membership = self.inner.group_metadata();
+            self.membership = self.inner.group_metadata().map(Arc::new);
         }
         event
     }
@@ -383,7 +383,7 @@ impl Consumer {
     }
 
     /// Proof, for a transaction, that the partitions are still ours.
-    pub(super) fn membership(&self) -> Result<&ConsumerGroupMetadata, KafkaError> {
+    pub(super) fn membership(&self) -> Result<&Arc<ConsumerGroupMetadata>, KafkaError> {
         match &self.membership {
             Some(membership) if !self.inner.assignment_lost() => Ok(membership),
             _ => Err(KafkaError {
@@ -546,13 +546,13 @@ impl fmt::Debug for Consumer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use rdkafka::mocking::MockCluster;
 
     use super::*;
 
     /// The group's first member, at work on the only partition of `in`.
-    fn member(brokers: String) -> (Consumer, TopicPartition) {
+    pub(in crate::kafka) fn member(brokers: String) -> (Consumer, TopicPartition) {
         let group = GroupSettings {
             group: "g".to_owned(),
             instance_id: None,

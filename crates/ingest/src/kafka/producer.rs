@@ -3,18 +3,19 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError as Native, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
+use rdkafka::{ClientContext, TopicPartitionList};
 use types::Timestamp;
 
 use super::consumer::{Consumer, TopicPartition};
-use super::{ConnectionSettings, Delivery, KafkaError, failpoint};
+use super::{ConnectionSettings, Delivery, KafkaError, KafkaErrorKind, failpoint};
 
 /// A record to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +37,8 @@ pub struct Outgoing<'a> {
 /// The owner's cycle is [`begin`](Self::begin), any number of [`send`](Self::send), then
 /// [`commit`](Self::commit) or [`abort`](Self::abort).
 pub struct Producer {
-    /// With its own thread: aborting waits for delivery reports without serving them.
-    inner: ThreadedProducer<Reports>,
+    /// With its own thread: aborting waits for delivery reports without serving them. Shared with a call that has not come back.
+    inner: Arc<ThreadedProducer<Reports>>,
     transactional: bool,
     /// A commit has no answer: until it has one, librdkafka does nothing but ask for it again.
     committing: Cell<bool>,
@@ -53,7 +54,7 @@ impl Producer {
         let inner = ThreadedProducer::from_config_and_context(&config, Reports::default())
             .map_err(|e| KafkaError::new("create producer", &e))?;
         Ok(Self {
-            inner,
+            inner: Arc::new(inner),
             transactional: matches!(delivery, Delivery::Transactional { .. }),
             committing: Cell::new(false),
         })
@@ -63,7 +64,7 @@ impl Producer {
     /// Must succeed before the first [`begin`](Self::begin); may be tried again. Nothing to do at least once.
     ///
     /// # Errors
-    /// [`Unavailable`](super::KafkaErrorKind::Unavailable) when the brokers do not answer in `timeout`; others end the client.
+    /// [`Unavailable`](KafkaErrorKind::Unavailable) when the brokers do not answer in `timeout`; others end the client.
     pub fn init(&self, timeout: Duration) -> Result<(), KafkaError> {
         if !self.transactional {
             return Ok(());
@@ -146,8 +147,8 @@ impl Producer {
     /// little more.
     ///
     /// # Errors
-    /// By kind: [`Abortable`](super::KafkaErrorKind::Abortable), [`Lost`](super::KafkaErrorKind::Lost) and everything else that
-    /// does not end the client want [`abort`](Self::abort), then the input since the last commit again.
+    /// By kind: [`Abortable`](KafkaErrorKind::Abortable), [`Lost`](KafkaErrorKind::Lost) and everything else that does not end
+    /// the client want [`abort`](Self::abort), then the input since the last commit again. A call that does not come back ends it.
     /// A transactional commit that timed out may have happened: only the restart from committed offsets tells.
     pub fn commit(
         &self,
@@ -169,9 +170,7 @@ impl Producer {
         self.wait(timeout)?;
         if !next.is_empty() {
             failpoint::pass("before_offsets");
-            self.inner
-                .send_offsets_to_transaction(&consumer.next_offsets(next)?, consumer.membership()?, left())
-                .map_err(|e| KafkaError::new("add offsets to the transaction", &e))?;
+            self.add_offsets(consumer.next_offsets(next)?, consumer.membership()?, left())?;
             failpoint::pass("after_offsets");
         }
         failpoint::pass("before_commit");
@@ -179,6 +178,32 @@ impl Producer {
             .map_err(|e| KafkaError::new("commit the transaction", &e))?;
         failpoint::pass("after_commit");
         Ok(())
+    }
+
+    /// librdkafka (2.12) forgets the time limit of this call while no broker is left to ask for the group's coordinator. It goes on
+    /// behind our back then, and as nothing else can be asked of the client meanwhile, that is over: another that takes over the
+    /// transactional id fences it.
+    fn add_offsets(
+        &self,
+        next: TopicPartitionList,
+        membership: &Arc<ConsumerGroupMetadata>,
+        timeout: Duration,
+    ) -> Result<(), KafkaError> {
+        let (producer, membership) = (Arc::clone(&self.inner), Arc::clone(membership));
+        let (done, heard) = mpsc::channel();
+        std::thread::spawn(move || {
+            failpoint::pass("in_offsets");
+            // Whoever does not listen any more does not mind.
+            let _ = done.send(producer.send_offsets_to_transaction(&next, &membership, timeout));
+        });
+        match heard.recv_timeout(timeout + OVERTIME) {
+            Ok(answer) => answer.map_err(|e| KafkaError::new(ADD_OFFSETS, &e)),
+            Err(_) => Err(KafkaError {
+                operation: ADD_OFFSETS,
+                kind: KafkaErrorKind::Fatal,
+                message: "the call has not come back".to_owned(),
+            }),
+        }
     }
 
     /// Commits, or asks again for the answer of a commit.
@@ -248,8 +273,12 @@ impl Producer {
     }
 }
 
+const ADD_OFFSETS: &str = "add offsets to the transaction";
+
 /// What every step of a commit has, however long those before it took.
 const LEAST: Duration = Duration::from_secs(1);
+/// How far beyond its time limit a call may come back: librdkafka waits half a second before it tries again.
+const OVERTIME: Duration = Duration::from_secs(2);
 
 /// Delivery reports: the first failure since the last begin is what a commit must not overlook.
 #[derive(Default)]
@@ -288,5 +317,41 @@ impl fmt::Debug for Producer {
         f.debug_struct("Producer")
             .field("transactional", &self.transactional)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::super::consumer::tests::member;
+    use super::*;
+
+    #[test]
+    fn offsets_are_not_waited_for_without_end() {
+        let broker = MockCluster::new(1).unwrap();
+        broker.create_topic("in", 1, 1).unwrap();
+        let (consumer, source) = member(broker.bootstrap_servers());
+        let id = "agent".to_owned();
+        let timeout = Duration::from_secs(60);
+        let connection = ConnectionSettings::new(broker.bootstrap_servers());
+        let producer = Producer::connect(&connection, &Delivery::Transactional { id, timeout }).unwrap();
+        producer.init(timeout).unwrap();
+        producer.begin().unwrap();
+        // librdkafka looks for the group's coordinator again and again, until there is nobody left to ask.
+        let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE;
+        broker.request_errors(RDKafkaApiKey::TxnOffsetCommit, &[error; 100]);
+        let (done, heard) = mpsc::channel();
+        std::thread::spawn(move || {
+            let next = BTreeMap::from([(source, 0)]);
+            let result = producer.commit(&consumer, &next, Duration::from_secs(3));
+            // Clients do not end while their calls are under way.
+            done.send((result, producer, consumer)).unwrap();
+        });
+        assert!(heard.recv_timeout(Duration::from_secs(1)).is_err());
+        broker.broker_down(1).unwrap();
+        let (result, ..) = heard.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!(result.unwrap_err().kind, KafkaErrorKind::Fatal);
     }
 }
