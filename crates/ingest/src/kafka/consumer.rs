@@ -398,6 +398,9 @@ impl Consumer {
 const COMMIT: &str = "commit offsets";
 const LOOK_UP: &str = "look up committed offsets";
 
+/// More events than wait for a consumer that has let go of its partitions.
+const WAITING_MAX: usize = 100;
+
 /// Leaves the group when it is dropped. What was not committed will be read again.
 struct Client(BaseConsumer<Hand>);
 
@@ -415,6 +418,10 @@ impl Drop for Client {
         self.context().closing.store(true, Ordering::Relaxed);
         // One may be owed already. A failure means that there is nothing left to let go of.
         let _ = self.unassign();
+        // Its question may still wait in the queue. Found there when librdkafka has closed, nobody hears the answer that it waits for.
+        for _ in 0..WAITING_MAX {
+            let _ = self.poll(Duration::ZERO);
+        }
     }
 }
 
