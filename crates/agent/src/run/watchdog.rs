@@ -1,8 +1,9 @@
 //! Ends the process when a call to the brokers never comes back.
 //!
-//! librdkafka bounds its transactional calls, but not in every case (2.12). The one case that is known is seen to by `Producer::commit`;
-//! about another one nothing could be done from inside, and meanwhile the client goes on sending heartbeats. Whoever supervises the
-//! process starts another, which goes on where the last commit was.
+//! librdkafka bounds its transactional calls, but not in every case (2.12). The case that is understood, of offsets when no broker is
+//! left to ask, is seen to by `Producer::commit`; one was seen to wait for a broker that left the cluster in good order, and which
+//! call it was is not known. About such a one nothing can be done from inside, and meanwhile the client goes on sending heartbeats.
+//! Whoever supervises the process starts another, which goes on where the last commit was.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
